@@ -1,0 +1,17 @@
+"""Stepwell: every gradient-descent optimizer, written once as mathematics and run at the speed of memory.
+
+`stepwell.rules` holds the formulas, `stepwell.rule` the language they are written in, `stepwell.schedules` the learning
+rate as a function of the step. `stepwell.torch` and `stepwell.numpy` are the doors; a door imports its own framework
+when it is first used.
+"""
+
+import importlib.util
+from typing import Any
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}"):
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

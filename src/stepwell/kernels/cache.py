@@ -1,0 +1,131 @@
+"""Compiled kernels on disk, one file each, named by the hash of all that shaped it.
+
+A file is a checksum and what Numba needs to load the machine code. It is written whole under another name and then
+renamed, so readers and racing writers see all of it or nothing; one that is damaged is compiled anew and replaced.
+Where nothing can be written, kernels are compiled in memory, and that is said once.
+"""
+
+import functools
+import hashlib
+import os
+import pickle
+import platform
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
+
+
+def folder() -> Path:
+    """Where compiled kernels lie: STEPWELL_CACHE, else the user's cache folder."""
+    if chosen := os.environ.get("STEPWELL_CACHE"):
+        return Path(chosen)
+    if platform.system() == "Windows":
+        return Path(os.environ.get("LOCALAPPDATA", tempfile.gettempdir())) / "stepwell" / "cache"
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "stepwell"
+    except RuntimeError:  # no home folder is known
+        return Path(tempfile.gettempdir()) / "stepwell"
+
+
+def compiled(source: str, name: str, signature: str, options: dict[str, Any] | None = None) -> Callable[..., Any]:
+    """The function `name` of `source`, compiled for `signature`; from the cache where it is there."""
+    from numba import njit
+
+    options = OPTIONS if options is None else options
+    scope: dict[str, Any] = {"__name__": f"stepwell.kernels.{name}"}
+    exec(compile(source, f"<stepwell {name}>", "exec"), scope)
+    dispatcher = njit(**options)(scope[name])
+    path = folder() / f"{_digest(source, name, signature, options)}.kernel"
+    if (payload := _read(path)) is None or not _revive(dispatcher, payload):
+        dispatcher.compile(signature)
+        _write(path, _payload(dispatcher))
+    dispatcher.disable_compile()
+    return dispatcher
+
+
+def _digest(source: str, name: str, signature: str, options: dict[str, Any]) -> str:
+    ordered = sorted((key, sorted(v) if isinstance(v, set) else v) for key, v in options.items())
+    return hashlib.sha256(repr((source, name, signature, ordered, _machine())).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def _machine() -> tuple[str, ...]:
+    """What shapes machine code beside the source: versions, processor, the code that emits loads and stores."""
+    import llvmlite
+    import llvmlite.binding as llvm
+    import numba
+    from numba.core import config
+
+    emitter = Path(__file__).with_name("memory.py").read_text()
+    processor = (config.CPU_NAME or llvm.get_host_cpu_name(), config.CPU_FEATURES or llvm.get_host_cpu_features().flatten())
+    versions = (platform.python_version(), numba.__version__, llvmlite.__version__)
+    return (*versions, *processor, llvm.get_process_triple(), str(config.OPT), str(config.DEBUGINFO_DEFAULT), emitter)
+
+
+def _payload(dispatcher: Any) -> bytes:
+    from numba.core.serialize import dumps
+
+    (result,) = dispatcher.overloads.values()
+    return dumps(result._reduce())
+
+
+def _revive(dispatcher: Any, payload: bytes) -> bool:
+    from numba.core.compiler import CompileResult
+    from numba.core.compiler_lock import global_compiler_lock
+
+    try:
+        with global_compiler_lock:
+            context = dispatcher.targetctx
+            context.refresh()
+            result = CompileResult._rebuild(context, *pickle.loads(payload))
+            context.insert_user_function(result.entry_point, result.fndesc, [result.library])
+            dispatcher.add_overload(result)
+    except Exception:  # whatever a file of another make holds, compiling anew is right
+        return False
+    return True
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    checksum, payload = content[:32], content[32:]
+    return payload if hashlib.sha256(payload).digest() == checksum else None
+
+
+def _write(path: Path, payload: bytes) -> None:
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(payload).digest() + payload)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            with_suppressed_unlink(temporary)
+        _say_once(str(path.parent), str(error))
+
+
+def with_suppressed_unlink(path: str) -> None:
+    """Remove a file if it is there."""
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
+@functools.cache
+def _say_once(where: str, why: str) -> None:
+    warnings.warn(
+        f"stepwell cannot keep compiled kernels in {where} ({why}); each process will compile them again. "
+        "STEPWELL_CACHE chooses another folder.",
+        RuntimeWarning,
+        stacklevel=2,
+    )

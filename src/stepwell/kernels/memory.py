@@ -1,0 +1,89 @@
+"""Typed loads and stores at raw addresses, for kernels: what Numba does not offer.
+
+Every array of a kernel is its own alias scope, so LLVM vectorizes a loop over any number of arrays without run-time
+overlap checks (it gives up on those beyond a few). Half precision is widened on load and rounded to nearest even on
+store, in the loop.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+_FLOAT, _DOUBLE, _INT32 = ir.FloatType(), ir.DoubleType(), ir.IntType(32)
+STORAGE = {"float32": _FLOAT, "float64": _DOUBLE, "float16": ir.HalfType(), "bfloat16": ir.IntType(16)}
+
+
+def _pointer(builder: Any, dtype: str, address: Any, index: Any) -> Any:
+    return builder.gep(builder.inttoptr(address, STORAGE[dtype].as_pointer()), [index])
+
+
+def _mark(builder: Any, access: Any, array: int, arrays: int) -> None:
+    module = builder.module
+    domain = module.add_metadata([ir.MetaDataString(module, "stepwell kernel")])
+    scopes = [module.add_metadata([ir.MetaDataString(module, f"array {k}"), domain]) for k in range(arrays)]
+    access.set_metadata("alias.scope", module.add_metadata([scopes[array]]))
+    access.set_metadata("noalias", module.add_metadata(scopes[:array] + scopes[array + 1 :]))
+
+
+def _widen(builder: Any, dtype: str, value: Any) -> Any:
+    if dtype == "float16":
+        return builder.fpext(value, _FLOAT)
+    if dtype == "bfloat16":
+        return builder.bitcast(builder.shl(builder.zext(value, _INT32), _INT32(16)), _FLOAT)
+    return value
+
+
+def _narrow(builder: Any, dtype: str, value: Any) -> Any:
+    if dtype == "float16":
+        return builder.fptrunc(value, STORAGE[dtype])
+    if dtype == "bfloat16":
+        bits = builder.bitcast(value, _INT32)
+        odd = builder.and_(builder.lshr(bits, _INT32(16)), _INT32(1))
+        rounded = builder.lshr(builder.add(bits, builder.add(odd, _INT32(0x7FFF))), _INT32(16))
+        quiet_nan = builder.or_(builder.lshr(bits, _INT32(16)), _INT32(0x40))
+        is_nan = builder.fcmp_unordered("uno", value, value)
+        return builder.trunc(builder.select(is_nan, quiet_nan, rounded), STORAGE[dtype])
+    return value
+
+
+def accessors(dtype: str, array: int, arrays: int) -> tuple[Any, Any]:
+    """`load(address, index)` and `store(address, index, value)` for array number `array` of a kernel's `arrays`.
+
+    Values are float64 for float64 storage, float32 for every other.
+    """
+    number = types.float64 if dtype == "float64" else types.float32
+
+    @intrinsic
+    def load(typingctx, address, index):  # type: ignore[no-untyped-def]
+        def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            value = builder.load(_pointer(builder, dtype, *args))
+            _mark(builder, value, array, arrays)
+            return _widen(builder, dtype, value)
+
+        return number(types.int64, types.int64), emit
+
+    @intrinsic
+    def store(typingctx, address, index, value):  # type: ignore[no-untyped-def]
+        def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            address, index, value = args
+            access = builder.store(_narrow(builder, dtype, value), _pointer(builder, dtype, address, index))
+            _mark(builder, access, array, arrays)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, number), emit
+
+    return load, store
+
+
+@intrinsic
+def call_address(typingctx, function, argument):  # type: ignore[no-untyped-def]
+    """Call the C function `int64 f(int64)` at an address."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        word = ir.IntType(64)
+        pointer = builder.inttoptr(args[0], ir.FunctionType(word, [word]).as_pointer())
+        return builder.call(pointer, [args[1]])
+
+    return types.int64(types.int64, types.int64), emit

@@ -1,0 +1,138 @@
+"""A traced program as Python source that Numba compiles: a loop over blocks of tensors given by address.
+
+The printed kernel takes `table`, one int64 row a tensor (first block, length, group, then the addresses of its arrays
+and of its scalar state); `clock`, one float64 row a tensor (t, then the scalar state); `groups`, one float64 row a
+parameter group (the scalars); and the range of blocks to do.
+"""
+
+from collections.abc import Sequence
+
+from stepwell.kernels.trace import Operation, Program
+
+BLOCK = 1 << 14  # elements; every tensor is cut at the same places, so threads cannot change a result
+FIRST_BLOCK, LENGTH, GROUP, ADDRESSES = range(4)  # columns of the table
+
+_COMPARISONS = {"<", "<=", ">", ">="}
+_INFIX = {"+", "-", "*", "/", *_COMPARISONS}
+_CALLS = {
+    "neg": "-{0}", "abs": "abs({0})", "where": "{1} if {0} else {2}",
+    "sqrt": "math.sqrt({0})", "exp": "math.exp({0})", "log": "math.log({0})", "tanh": "math.tanh({0})",
+    "maximum": "{0} if ({0} > {1}) | ({0} != {0}) else {1}",
+    "minimum": "{0} if ({0} < {1}) | ({0} != {0}) else {1}",
+    "sign": "{one} if {0} > {zero} else (-{one} if {0} < {zero} else {0})",
+}  # fmt: skip
+
+_KERNEL = '''\
+"""{title}"""
+
+import math
+
+from numba import float32, float64
+
+from stepwell.kernels.memory import accessors
+
+{accessors}
+
+
+def kernel(table, clock, groups, low, high):
+    tensor, last = 0, -1
+    for block in range(low, high):
+        while tensor + 1 < table.shape[0] and table[tensor + 1, {FIRST_BLOCK}] <= block:
+            tensor += 1
+        if tensor != last:
+            if last < 0 or table[tensor, {GROUP}] != table[last, {GROUP}] or {clock_differs}:
+                group = table[tensor, {GROUP}]
+{prologue}
+            last = tensor
+{addresses}
+        start = (block - table[tensor, {FIRST_BLOCK}]) * {BLOCK}
+        stop = min(start + {BLOCK}, table[tensor, {LENGTH}])
+        for j in range(start, stop):
+{body}
+'''
+
+
+def kernel_source(title: str, program: Program, storage: Sequence[str], zero: bool) -> str:
+    """The source of `kernel` for `program`.
+
+    Args:
+        title: what the file says it is.
+        program: the traced rule and stages.
+        storage: the dtype of each of `program.arrays` in memory; all float64, or none.
+        zero: whether the pass also zeroes the gradient.
+    """
+    real = "float64" if "float64" in storage else "float32"
+    pointers = [*program.arrays, *program.scalar_state]
+    dtypes = [*storage, *["float64"] * len(program.scalar_state)]
+    clocks = range(1 + len(program.scalar_state))
+    return _KERNEL.format(
+        title=title,
+        accessors="\n".join(
+            f"load_{name}, store_{name} = accessors({dtype!r}, {k}, {len(pointers)})"
+            for k, (name, dtype) in enumerate(zip(pointers, dtypes, strict=True))
+        ),
+        clock_differs=" or ".join(f"clock[tensor, {k}] != clock[last, {k}]" for k in clocks),
+        prologue=_indent(_prologue(program, real), 16),
+        addresses=_indent(_addresses(program, pointers), 12),
+        body=_indent(_body(program, real, zero), 12),
+        FIRST_BLOCK=FIRST_BLOCK, LENGTH=LENGTH, GROUP=GROUP, BLOCK=BLOCK,
+    )  # fmt: skip
+
+
+def _prologue(program: Program, real: str) -> list[str]:
+    """The scalars, in float64, then those the body reads, in its precision."""
+    inputs = {name: f"clock[tensor, {k}]" for k, name in enumerate(("t", *program.scalar_state))}
+    inputs |= {name: f"groups[group, {k}]" for k, name in enumerate(program.scalars)}
+    lines = [f"{_wide(name)} = {value}" for name, value in inputs.items()]
+    lines += [f"{_wide(o.target)} = {_expression(o, [_wide(a) for a in o.args], 'float64')}" for o in program.prologue]
+    truths = {o.target for o in program.prologue if o.op in _COMPARISONS}
+    for name in _scalars_of_body(program):
+        lines.append(f"{_name(name)} = {_wide(name)}" if name in truths else f"{_name(name)} = {real}({_wide(name)})")
+    return lines
+
+
+def _scalars_of_body(program: Program) -> list[str]:
+    computed = {*program.arrays, *(o.target for o in program.body)}
+    read = [a for o in program.body for a in o.args] + [program.outputs[a] for a in program.arrays if a != "g"]
+    return list(dict.fromkeys(a for a in read if isinstance(a, str) and a not in computed))
+
+
+def _addresses(program: Program, pointers: list[str]) -> list[str]:
+    lines = [f"at_{name} = table[tensor, {ADDRESSES + k}]" for k, name in enumerate(pointers)]
+    return lines + [f"store_{s}(at_{s}, 0, {_wide(program.outputs[s])})" for s in program.scalar_state]
+
+
+def _body(program: Program, real: str, zero: bool) -> list[str]:
+    read = {a for o in program.body for a in o.args} | {program.outputs[a] for a in program.arrays if a != "g"}
+    lines = [f"{_name(a)} = load_{a}(at_{a}, j)" for a in program.arrays if a in read]
+    lines += [f"{_name(o.target)} = {_expression(o, [_value(a, real) for a in o.args], real)}" for o in program.body]
+    for name in program.arrays:
+        new = 0.0 if name == "g" and zero else program.outputs.get(name, name)
+        if new != name:
+            lines.append(f"store_{name}(at_{name}, j, {_value(new, real)})")
+    return lines
+
+
+def _expression(operation: Operation, args: list[str], real: str) -> str:
+    power = operation.args[-1]
+    if operation.op == "**" and power in (1.0, 2.0, 3.0, 4.0):
+        return " * ".join([args[0]] * int(power))
+    if operation.op in _INFIX or operation.op == "**":
+        return f"{args[0]} {operation.op} {args[1]}"
+    return _CALLS[operation.op].format(*args, one=f"{real}(1.0)", zero=f"{real}(0.0)")
+
+
+def _wide(name: str | float) -> str:
+    return f"wide_{name}" if isinstance(name, str) else repr(name)
+
+
+def _name(name: str) -> str:
+    return f"r_{name}"
+
+
+def _value(value: str | float, real: str) -> str:
+    return _name(value) if isinstance(value, str) else f"{real}({value!r})"
+
+
+def _indent(lines: list[str], columns: int) -> str:
+    return "\n".join(" " * columns + line for line in lines or ["pass"])
