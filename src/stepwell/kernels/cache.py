@@ -37,7 +37,7 @@ def compiled(source: str, name: str, signature: str, options: dict[str, Any] | N
     from numba import njit
 
     options = OPTIONS if options is None else options
-    scope: dict[str, Any] = {"__name__": f"stepwell.kernels.{name}"}
+    scope: dict[str, Any] = {"__name__": __name__}  # Numba looks the module up again when it loads the code
     exec(compile(source, f"<stepwell {name}>", "exec"), scope)
     dispatcher = njit(**options)(scope[name])
     path = folder() / f"{_digest(source, name, signature, options)}.kernel"
@@ -77,11 +77,12 @@ def _payload(dispatcher: Any) -> bytes:
 def _revive(dispatcher: Any, payload: bytes) -> bool:
     from numba.core.compiler import CompileResult
     from numba.core.compiler_lock import global_compiler_lock
+    from numba.core.runtime import rtsys
 
     try:
         with global_compiler_lock:
             context = dispatcher.targetctx
-            context.refresh()
+            rtsys.initialize(context)  # machine code may name symbols of Numba's run time
             result = CompileResult._rebuild(context, *pickle.loads(payload))
             context.insert_user_function(result.entry_point, result.fndesc, [result.library])
             dispatcher.add_overload(result)

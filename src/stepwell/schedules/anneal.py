@@ -54,7 +54,7 @@ class linear(_Anneal):
     """A straight line: η(k) = rate + (end - rate) · k/steps, and `end` from step `steps` on.
 
     As `optax.linear_schedule` and `torch.optim.lr_scheduler.LinearLR` (whose factors are the two rates and total_iters
-    the steps). Errors: steps must be an integer >= 0, rate and end finite and >= 0.
+    the steps). Errors: steps must be an integer ≥ 0, rate and end finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> down = schedules.linear(4)
@@ -71,7 +71,7 @@ def warmup(steps: Steps, rate: Rate = 1.0, start: Rate = 0.0) -> linear:
     """Linear warmup: η(k) = start + (rate - start) · k/steps, and `rate` from step `steps` on.
 
     Step 0 has the rate `start`; pass `start=rate/steps`, say, where a first step at rate 0 would be wasted. As
-    `optax.warmup_constant_schedule`. Errors: steps must be an integer >= 0, rate and start finite and >= 0.
+    `optax.warmup_constant_schedule`. Errors: steps must be an integer ≥ 0, rate and start finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> up = schedules.warmup(4)
@@ -86,7 +86,7 @@ class polynomial_decay(_Anneal):
     """A power of the steps that are left: η(k) = end + (rate - end) · (1 - k/steps)^power, and `end` from `steps` on.
 
     As `torch.optim.lr_scheduler.PolynomialLR` (end 0) and `optax.polynomial_schedule`.
-    Errors: steps must be an integer >= 0, rate and end finite and >= 0, power > 0.
+    Errors: steps must be an integer ≥ 0, rate and end finite and ≥ 0, power > 0.
 
     >>> from stepwell import schedules
     >>> schedules.polynomial_decay(4, power=2)(2)
@@ -103,9 +103,9 @@ class polynomial_decay(_Anneal):
 class cosine(_Anneal):
     """Half a cosine wave: η(k) = end + (rate - end) · (1 + cos(π k/steps)) / 2, and `end` from step `steps` on.
 
-    As `optax.cosine_decay_schedule` (alpha = end/rate) and, up to its end, `torch.optim.lr_scheduler.CosineAnnealingLR`,
-    which climbs again after it. Loshchilov & Hutter (2017), <https://arxiv.org/abs/1608.03983>.
-    Errors: steps must be an integer >= 0, rate and end finite and >= 0.
+    As `optax.cosine_decay_schedule` (alpha = end/rate) and `torch.optim.lr_scheduler.CosineAnnealingLR`, which climbs
+    again after its end. Loshchilov & Hutter (2017), <https://arxiv.org/abs/1608.03983>.
+    Errors: steps must be an integer ≥ 0, rate and end finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> rate = schedules.warmup(5, rate=0.3).then(schedules.cosine(20, rate=0.3, end=0.01))
@@ -123,7 +123,7 @@ class cosine_restarts(Schedule):
 
     `steps` is the length of the first cycle. As `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts` (T_0, T_mult,
     eta_min) and `optax.sgdr_schedule`. Loshchilov & Hutter (2017), <https://arxiv.org/abs/1608.03983>.
-    Errors: steps and mult must be integers >= 1, rate and end finite and >= 0.
+    Errors: steps and mult must be integers ≥ 1, rate and end finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> rate = schedules.cosine_restarts(10, mult=2)
@@ -159,8 +159,8 @@ class one_cycle(Schedule):
     """One climb to `rate` and a descent far below where it began, over `steps` steps; then it stays there.
 
     From rate/div_factor at step 0 to `rate` at step pct_start · steps - 1 to rate/div_factor/final_div_factor at step
-    steps - 1, along half cosine waves (`anneal="cos"`) or lines (`"linear"`). With `three_phase` the descent comes back to
-    rate/div_factor in as many steps as the climb took and goes on to the end from there. The learning rate of
+    steps - 1, along half cosine waves (`anneal="cos"`) or lines (`"linear"`). With `three_phase` the descent comes back
+    to rate/div_factor in as many steps as the climb took and goes on to the end from there. The learning rate of
     `torch.optim.lr_scheduler.OneCycleLR`. Smith & Topin (2018), <https://arxiv.org/abs/1708.07120>.
     Errors: pct_start must be in (0, 1) and leave at least a part of a step to every phase, the factors > 0.
 
@@ -183,7 +183,7 @@ class one_cycle(Schedule):
         if any(a >= b for (a, _), (b, _) in itertools.pairwise(self._turns)):
             turns = ", ".join(f"{step:g}" for step, _ in self._turns)
             raise ValueError(
-                f"pct_start must put increasing steps between the phases of {self.steps} steps, "
+                f"pct_start must put increasing steps between the phases of {self.steps} steps; "
                 f"got {self.pct_start!r}, that is {turns}"
             )
 
@@ -212,13 +212,14 @@ def warmup_stable_decay(
 ) -> Schedule:
     """A climb from `start` to `rate`, a plateau at it, and a line down to `end`, each of the given number of steps.
 
-    For another descent chain it: `warmup(a).then(constant(), at=b).then(cosine(c))`.
+    For another descent chain it: `warmup(a).then(constant()).then(cosine(c), at=a + b)`.
     Hu et al. (2024), <https://arxiv.org/abs/2404.06395>; Hägele et al. (2024), <https://arxiv.org/abs/2405.18392>.
-    Errors: the step counts must be integers >= 0, the rates finite and >= 0.
+    Errors: the step counts must be integers ≥ 0, the rates finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> rate = schedules.warmup_stable_decay(10, 80, 10)
     >>> rate(5), rate(10), rate(90), rate(95), rate(100)
     (0.5, 1.0, 1.0, 0.5, 0.0)
     """
-    return warmup(warmup_steps, rate, start).then(constant(rate), at=stable_steps).then(linear(decay_steps, rate, end))
+    climb_and_stay = warmup(warmup_steps, rate, start).then(constant(rate))
+    return climb_and_stay.then(linear(decay_steps, rate, end), at=warmup_steps + stable_steps)

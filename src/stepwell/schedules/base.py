@@ -6,12 +6,13 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from stepwell.schedules.domains import Period, Rate, Steps, checked, domains
+from stepwell.schedules.domains import Period, Rate, Steps, domains_of
 
 # Formulas are written once, in this vocabulary: these are its meanings for a Python integer and for an array.
 SCALARS = SimpleNamespace(
@@ -31,6 +32,15 @@ def _arrays(xp: Any) -> SimpleNamespace:
     return SimpleNamespace(**names | {"floor": lambda x: xp.floor(x).astype(int)})
 
 
+def _array_library(step: Any) -> Any:
+    """The namespace of an array's functions; None for a single number, also one of NumPy's."""
+    if isinstance(step, np.ndarray):
+        return np
+    if isinstance(step, np.generic) or not hasattr(step, "__array_namespace__"):
+        return None
+    return step.__array_namespace__()
+
+
 class Schedule(ABC):
     """A learning rate as a function of the step, which counts from 0: update k, from 0, uses `schedule(k)`.
 
@@ -44,7 +54,7 @@ class Schedule(ABC):
 
     >>> from stepwell import schedules
     >>> rate = 1e-3 * schedules.warmup(500).then(schedules.cosine(10_000))
-    >>> rate(0), rate(250), rate(500), rate(5500), rate(10_500)
+    >>> rate(0), rate(250), rate(500), round(rate(5500), 6), rate(10_500)
     (0.0, 0.0005, 0.001, 0.0005, 0.0)
     >>> rate
     0.001 * linear(steps=500, rate=0.0, end=1.0).then(cosine(steps=10000, rate=1.0, end=0.0))
@@ -54,48 +64,45 @@ class Schedule(ABC):
 
     @abstractmethod
     def formula(self, k: Any, xp: Any) -> Any:
-        """The rate at step k >= 0, an integer or an array of them, in the vocabulary `xp` (`where`, `minimum`, `exp`, …)."""
+        """The rate at step k ≥ 0, an integer or an array of them, in the vocabulary `xp`: the names of `SCALARS`."""
 
     @property
     def length(self) -> int | None:
-        """The number of steps after which the rate no longer changes; None where there is no such number."""
+        """The number of steps after which a schedule that follows may start; None where there is no end."""
         return None
 
     def __post_init__(self) -> None:
-        for name, domain in domains(type(self)).items():
+        for name, domain in domains_of(type(self)).items():
             object.__setattr__(self, name, domain.check(name, getattr(self, name)))
 
     def __call__(self, step: Any) -> Any:
         if type(step) is int and step >= 0:
             return self.formula(step, SCALARS)
-        if hasattr(step, "__array_namespace__") and not isinstance(step, np.integer):
-            return self._over_array(step)
+        xp = _array_library(step)
+        if xp is not None:
+            return self._over_array(step, xp)
         try:
-            step = operator.index(step)
+            k = operator.index(step)
         except TypeError:
-            raise TypeError(f"step must be an integer >= 0, got {step!r}") from None
-        if step < 0:
-            raise ValueError(f"step must be an integer >= 0, got {step!r}")
-        return self.formula(step, SCALARS)
+            raise TypeError(f"step must be an integer ≥ 0; got {step!r}") from None
+        if k < 0:
+            raise ValueError(f"step must be an integer ≥ 0; got {step!r}")
+        return self.formula(k, SCALARS)
 
-    def _over_array(self, steps: Any) -> Any:
-        xp = steps.__array_namespace__()
-        if not xp.isdtype(steps.dtype, "integral"):
-            raise TypeError(f"step must be an array of integers >= 0, got one of {steps.dtype}")
+    def _over_array(self, steps: Any, xp: Any) -> Any:
+        if not xp.issubdtype(steps.dtype, xp.integer):
+            raise TypeError(f"step must be an array of integers ≥ 0; got one of {steps.dtype}")
         if xp is np and np.any(steps < 0):
-            raise ValueError(f"step must be an array of integers >= 0, got {steps!r}")
+            raise ValueError(f"step must be an array of integers ≥ 0; got {steps!r}")
         signed = steps.astype(int)  # unsigned and narrow integers would wrap around in differences and products
         return xp.zeros(signed.shape) + self.formula(signed, _arrays(xp))
 
     def __mul__(self, factor: Any) -> "Schedule":
-        if not isinstance(factor, int | float | np.number):
-            return NotImplemented
-        return _Scaled(self, factor)
+        return _Scaled(self, float(factor)) if isinstance(factor, Real) else NotImplemented
 
     __rmul__ = __mul__
 
-    @checked
-    def then(self, next: "Schedule", at: Steps | None = None) -> "Schedule":
+    def then(self, next: "Schedule", at: int | None = None) -> "Schedule":
         """This schedule for `at` steps (its own length unless said), then `next`, which starts at its own step 0.
 
         Errors: ValueError if `at` is not given and this schedule has no length; TypeError if `next` is no schedule.
@@ -106,12 +113,12 @@ class Schedule(ABC):
         (0.1, 0.01)
         """
         if not isinstance(next, Schedule):
-            raise TypeError(f"next must be a schedule, got {next!r}")
-        if at is None and self.length is None:
-            raise ValueError(f"at must be given, an integer >= 0, got None: {self!r} has no length of its own")
-        return _Then(self, next, self.length if at is None else at)
+            raise TypeError(f"next must be a schedule; got {next!r}")
+        end = self.length if at is None else at
+        if end is None:
+            raise ValueError(f"at must be an integer ≥ 0; got None, and {self!r} has no length of its own")
+        return _Then(self, next, end)
 
-    @checked
     def per_epoch(self, steps: Period) -> "Schedule":
         """The same schedule counted in epochs of `steps` steps: step k has the rate of epoch floor(k / steps).
 
@@ -128,14 +135,8 @@ class _Scaled(Schedule):
     schedule: Schedule
     factor: Rate
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.schedule, _Scaled):
-            object.__setattr__(self, "factor", self.factor * self.schedule.factor)
-            object.__setattr__(self, "schedule", self.schedule.schedule)
-
     def __repr__(self) -> str:
-        return f"{self.factor!r} * {self.schedule!r}"
+        return f"{self.factor!r} * {_operand(self.schedule)}"
 
     @property
     def length(self) -> int | None:
@@ -190,10 +191,10 @@ def rate_at(lr: float | Callable[[int], Any], step: int) -> float:
     Errors: ValueError if the rate is negative, infinite or NaN.
 
     >>> from stepwell import schedules
-    >>> schedules.rate_at(0.1, 3), schedules.rate_at(schedules.linear(4), 3), schedules.rate_at(lambda k: 1 / (k + 1), 3)
-    (0.1, 0.25, 0.25)
+    >>> [schedules.rate_at(lr, 3) for lr in (0.1, schedules.linear(4), lambda k: 1 / (k + 1))]
+    [0.1, 0.25, 0.25]
     """
     rate = float(lr(step) if callable(lr) else lr)
     if not 0 <= rate < math.inf:
-        raise ValueError(f"lr must be a finite number >= 0, got {rate!r} at step {step}")
+        raise ValueError(f"lr must be a finite number ≥ 0; got {rate!r} at step {step}")
     return rate

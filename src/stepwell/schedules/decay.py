@@ -11,7 +11,7 @@ from stepwell.schedules.domains import Fraction, Milestones, Positive, Rate, Rat
 class constant(Schedule):
     """The same rate at every step: η(k) = rate.
 
-    As `optax.constant_schedule`. Errors: rate must be finite and >= 0.
+    As `optax.constant_schedule`. Errors: rate must be finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> schedules.constant(0.1)(7)
@@ -30,7 +30,7 @@ class piecewise_constant(Schedule):
 
     Boundaries are steps, values are rates, one more than there are boundaries (`optax.piecewise_constant_schedule`
     has scales where this has values: see `multi_factor`).
-    Errors: boundaries must be increasing integers >= 0, values finite and >= 0, their lengths must fit.
+    Errors: boundaries must be increasing integers ≥ 0, values finite and ≥ 0, their lengths must fit.
 
     >>> from stepwell import schedules
     >>> rate = schedules.piecewise_constant([10, 20], [0.3, 0.1, 0.02])
@@ -44,11 +44,7 @@ class piecewise_constant(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.values) != len(self.boundaries) + 1:
-            raise ValueError(f"values must be one more than the {len(self.boundaries)} boundaries, got {self.values!r}")
-
-    @property
-    def length(self) -> int:
-        return self.boundaries[-1] if self.boundaries else 0
+            raise ValueError(f"values must be one more than the {len(self.boundaries)} boundaries; got {self.values!r}")
 
     def formula(self, k: Any, xp: Any) -> Any:
         rate = self.values[0]
@@ -63,7 +59,7 @@ def multi_factor(milestones: Milestones, factor: Positive = 0.5, rate: Rate = 1.
 
     Milestones are steps. As `torch.optim.lr_scheduler.MultiStepLR` (gamma is factor, .1 there by default) and
     `optax.piecewise_constant_schedule`; the same every n steps, torch's StepLR, is `factor(gamma).per_epoch(n)`.
-    Errors: milestones must be increasing integers >= 0, factor > 0, rate finite and >= 0.
+    Errors: milestones must be increasing integers ≥ 0, factor > 0, rate finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> rate = schedules.multi_factor([15, 30], rate=0.5)
@@ -78,7 +74,8 @@ class exponential(Schedule):
     """Exponential decay: η(k) = rate · e^(-decay · k).
 
     `decay` is per step. As `torch.optim.lr_scheduler.ExponentialLR` with decay = -ln gamma and
-    `optax.exponential_decay` with decay = -ln(decay_rate) / transition_steps. Errors: decay and rate must be finite and >= 0.
+    `optax.exponential_decay` with decay = -ln(decay_rate) / transition_steps.
+    Errors: decay and rate must be finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> round(schedules.exponential(0.1)(10), 6)
@@ -96,10 +93,10 @@ class exponential(Schedule):
 class factor(Schedule):
     """Decay by a factor a step, down to a floor: η(k) = max(floor, rate · factor^(k + start)).
 
-    `floor` is a rate; `start` counts the multiplications before step 0. The *Dive into Deep Learning* version
-    multiplies before it answers, so that its first value is rate · factor: that is `start=1`. Unlike it this one keeps no state.
-    As `torch.optim.lr_scheduler.ExponentialLR` with factor = gamma, and `optax.exponential_decay` with end_value = floor.
-    Errors: factor must be in (0, 1], rate and floor finite and >= 0, start an integer >= 0.
+    `floor` is a rate; `start` counts the multiplications before step 0. The version of *Dive into Deep Learning*
+    multiplies before it answers, so that its first value is rate · factor: that is `start=1`, here without its state.
+    As `torch.optim.lr_scheduler.ExponentialLR` (gamma is factor) and `optax.exponential_decay` (end_value is floor).
+    Errors: factor must be in (0, 1], rate and floor finite and ≥ 0, start an integer ≥ 0.
 
     >>> from stepwell import schedules
     >>> rate = schedules.factor(0.9, rate=2.0, floor=1e-2, start=1)
@@ -121,9 +118,9 @@ class polynomial(Schedule):
     """Polynomial decay without an end: η(k) = rate · (beta · k + 1)^(-alpha).
 
     `beta` is per step. With alpha 1/2 stochastic gradient descent on a convex function converges at the rate O(1/√k).
-    `warmup(n).then(polynomial(0.5, beta=1/n))` is the Transformer's schedule, √(n/k) after n steps (Vaswani et al. 2017,
-    <https://arxiv.org/abs/1706.03762>). What torch and optax call polynomial ends: it is `polynomial_decay` here.
-    Errors: alpha must be > 0, beta and rate finite and >= 0.
+    `warmup(n).then(polynomial(0.5, beta=1/n))` is the Transformer's schedule, √(n/k) from step n on (Vaswani et al.
+    2017, <https://arxiv.org/abs/1706.03762>). What torch and optax call polynomial has an end: see `polynomial_decay`.
+    Errors: alpha must be > 0, beta and rate finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> schedules.polynomial(alpha=0.5, beta=0.1, rate=0.2)(30)
@@ -142,7 +139,7 @@ class polynomial(Schedule):
 def inverse_sqrt(rate: Rate = 1.0) -> polynomial:
     """η(k) = rate / √(k + 1), the decay of stochastic gradient descent's O(1/√k) convergence; it has no warmup.
 
-    Errors: rate must be finite and >= 0.
+    Errors: rate must be finite and ≥ 0.
 
     >>> from stepwell import schedules
     >>> round(schedules.inverse_sqrt(0.1)(29), 6)

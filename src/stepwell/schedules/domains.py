@@ -4,7 +4,7 @@ import functools
 import inspect
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -24,7 +24,7 @@ class Domain:
 
     def check(self, name: str, value: Any) -> Any:
         """`value` in its plain Python form; TypeError for another kind of thing, ValueError outside the domain."""
-        complaint = f"{name} must be {self.meaning}, got {value!r}"
+        complaint = f"{name} must be {self.meaning}; got {value!r}"
         try:
             plain = self.read(value)
         except TypeError:
@@ -46,8 +46,8 @@ def _integer(value: Any) -> int:
     return operator.index(value)
 
 
-def _flag(value: Any) -> bool:
-    return bool(operator.index(value))
+def _flag(value: Any) -> bool | None:
+    return {0: False, 1: True}.get(operator.index(value))
 
 
 def _word(value: Any) -> str:
@@ -73,22 +73,22 @@ def choice(*words: str) -> Domain:
     return Domain(" or ".join(map(repr, words)), _word, lambda word: word in words, words[0])
 
 
-Rate = Annotated[float, Domain("a finite number >= 0", _number, _finite, 1.0)]
-Slope = Annotated[float, Domain("a finite number >= 0", _number, _finite, 0.1)]
+Rate = Annotated[float, Domain("a finite number ≥ 0", _number, _finite, 1.0)]
+Slope = Annotated[float, Domain("a finite number ≥ 0", _number, _finite, 0.1)]
 Positive = Annotated[float, Domain("a finite number > 0", _number, lambda x: 0 < x < math.inf, 1.0)]
 Fraction = Annotated[float, Domain("a number in (0, 1]", _number, lambda x: 0 < x <= 1, 0.9)]
 Share = Annotated[float, Domain("a number in (0, 1)", _number, lambda x: 0 < x < 1, 0.3)]
-Steps = Annotated[int, Domain("an integer >= 0", _integer, lambda n: n >= 0, 100)]
-Period = Annotated[int, Domain("an integer >= 1", _integer, lambda n: n >= 1, 100)]
-Flag = Annotated[bool, Domain("True or False", _flag, lambda _: True, False)]
-Milestones = Annotated[tuple[int, ...], Domain("increasing integers >= 0", _each(_integer), _increasing, (30, 60))]
+Steps = Annotated[int, Domain("an integer ≥ 0", _integer, lambda n: n >= 0, 100)]
+Period = Annotated[int, Domain("an integer ≥ 1", _integer, lambda n: n >= 1, 100)]
+Flag = Annotated[bool, Domain("True or False", _flag, lambda flag: flag is not None, False)]
+Milestones = Annotated[Sequence[int], Domain("increasing integers ≥ 0", _each(_integer), _increasing, (30, 60))]
 Rates = Annotated[
-    tuple[float, ...], Domain("finite numbers >= 0", _each(_number), lambda xs: all(map(_finite, xs)), (1.0, 0.5, 0.25))
+    Sequence[float], Domain("finite numbers ≥ 0", _each(_number), lambda xs: all(map(_finite, xs)), (1.0, 0.5, 0.25))
 ]
 
 
 @functools.cache
-def domains(maker: Callable[..., Any]) -> Mapping[str, Domain]:
+def domains_of(maker: Callable[..., Any]) -> Mapping[str, Domain]:
     """The domain of each argument of a schedule's constructor that has one, read from its annotations."""
     annotations = {name: p.annotation for name, p in inspect.signature(maker).parameters.items()}
     found = {name: next(iter(getattr(a, "__metadata__", ())), None) for name, a in annotations.items()}
@@ -103,7 +103,7 @@ def checked(make: Callable[P, T]) -> Callable[P, T]:
     @functools.wraps(make)
     def make_checked(*args: P.args, **kwargs: P.kwargs) -> T:
         bound = signature.bind(*args, **kwargs)
-        for name, domain in domains(make).items():
+        for name, domain in domains_of(make).items():
             if name in bound.arguments:
                 bound.arguments[name] = domain.check(name, bound.arguments[name])
         return make(*bound.args, **bound.kwargs)

@@ -1,0 +1,56 @@
+"""The step of one parameter with torch's own operations: other devices, odd layouts, tensor subclasses."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stepwell.kernels import Stages, cpu, eager
+from stepwell.rule import Rule
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+@dataclass
+class Loose:
+    """A parameter that no kernel takes, with its state and the group that it reads."""
+
+    p: Tensor
+    state: dict[str, Tensor]
+    rule: Rule
+    stages: Stages
+    group: int
+
+    def sum_of_squares(self) -> float:
+        """Σg², in double precision."""
+        return float(_real(self.p.grad).double().square().sum()) if self.p.grad is not None else 0.0
+
+    def gradient_is_finite(self) -> bool:
+        """Whether the gradient has no NaN or infinity."""
+        return self.p.grad is None or bool(torch.isfinite(self.p.grad).all())
+
+    @torch.no_grad()
+    def run(self, scalars: dict[str, float]) -> None:
+        """One step in place; half precision is computed in float32 and rounded once, as the kernels do."""
+        program = cpu.program(self.rule, self.stages)
+        places = {"p": self.p, "g": self.p.grad, **self.state}
+        arrays: dict[str, Any] = {name: _wide(places[name]) for name in program.arrays}
+        arrays |= {name: float(self.state[name]) for name in program.scalar_state}
+        self.state["step"] += 1
+        new = eager.step(self.rule, arrays, {**scalars, "t": float(self.state["step"])}, self.stages)
+        for name, value in new.items():
+            if isinstance(value, Tensor):
+                _real(places[name]).copy_(value)
+            else:
+                places[name].fill_(value)
+        if self.stages.zero and self.p.grad is not None:
+            self.p.grad.zero_()
+
+
+def _real(x: Tensor) -> Tensor:
+    return torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in _HALF else _real(x)

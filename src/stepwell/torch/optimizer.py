@@ -1,0 +1,256 @@
+"""The base of every torch optimizer here: torch's contract outside, one pass over memory inside."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypedDict, Unpack
+
+import torch
+from torch import Tensor
+from torch.optim import optimizer as torch_optimizer
+
+from stepwell.kernels import Stages
+from stepwell.kernels.norm import clip_factor
+from stepwell.rule import Decay, Positive, Rule
+from stepwell.torch import checks, state
+from stepwell.torch.plan import Plan
+from stepwell.torch.watched import State
+
+Group = dict[str, Any]
+
+
+class WholeStep(TypedDict, total=False):
+    """What `step()` can do beside the rule, in the same pass.
+
+    clip_norm: scale all gradients so that their global norm is at most this (as torch's clip_grad_norm_).
+    ema: keep an average of the weights with this decay; `swap_ema()` uses it.
+    zero_grad: leave the gradients zero.
+    check_finite: raise, before anything changes, if a gradient has a NaN or an infinity.
+    """
+
+    clip_norm: float | None
+    ema: float | None
+    zero_grad: bool
+    check_finite: bool
+
+
+class Optimizer(torch.optim.Optimizer):
+    """A torch.optim.Optimizer that runs a rule.
+
+    A subclass gives `rule_of(group)`; `arguments` says where a group keeps each hyperparameter (default: under its own
+    name), and `state_names` what the state dict calls each state.
+    """
+
+    arguments: ClassVar[Mapping[str, str | tuple[str, int]]] = {}
+    state_names: ClassVar[Mapping[str, str]] = {}
+    _step_supports_amp_scaling = True  # torch.amp.GradScaler then hands us its scale and what it found
+
+    def __init__(self, params: Any, defaults: Group, **whole_step: Unpack[WholeStep]):
+        checks.known_options(type(self).__name__, whole_step, WholeStep)
+        self._clip_norm = checks.optional("clip_norm", whole_step.get("clip_norm"), Positive)
+        self._ema = checks.optional("ema", whole_step.get("ema"), Decay)
+        self._zero = bool(whole_step.get("zero_grad", False))
+        self._check_finite = bool(whole_step.get("check_finite", False))
+        self._schedules: dict[int, Callable[[int], float]] = {}
+        self._plan: Plan | None = None
+        self._swapped = False
+        super().__init__(params, defaults)
+        self.register_state_dict_post_hook(lambda _, packed: state.plain(packed))
+
+    def rule_of(self, group: Group) -> Rule:
+        """The rule that a group's options ask for."""
+        raise TypeError(f"{type(self).__name__} is a base; use one of stepwell.torch's optimizers, or from_rule")
+
+    # --- groups, state, checkpoints -------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Each parameter's state, by torch's names."""
+        return self._state
+
+    @state.setter
+    def state(self, entries: Any) -> None:
+        self._state = State(entries)
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with options of their own; refused whole if any option is out of its domain.
+
+        Raises:
+            TypeError, ValueError: naming the option, its value and its domain, or the parameter given twice.
+        """
+        group = {**self.defaults, **param_group}
+        if isinstance(group.get("params"), Iterator):
+            group["params"] = list(group["params"])
+        checks.distinct(group)
+        checks.group(self, group)
+        if callable(group["lr"]):
+            self._schedules[len(self.param_groups)] = group["lr"]
+            group |= {"lr": checks.rate(group["lr"], 0), "schedule_step": 0}
+        super().add_param_group(group)
+
+    def load_state_dict(self, state_dict: Any) -> None:
+        """Take over the state of this optimizer or of torch.optim's of the same name.
+
+        Raises:
+            ValueError: the state dict does not fit; it says what and where, and nothing has changed.
+        """
+        checks.saved(self, state_dict)
+        super().load_state_dict(state_dict)
+        state.own(self)
+        for k in self._schedules:
+            group = self.param_groups[k]
+            group.setdefault("schedule_step", state.steps_done(self, group))
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = ("_clip_norm", "_ema", "_zero", "_check_finite", "_schedules")
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        values = dict(values)
+        entries = values.pop("state")
+        super().__setstate__(values)
+        self.state = entries
+        self._plan, self._swapped = None, False
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+        if not self._optimizer_state_dict_post_hooks:
+            self.register_state_dict_post_hook(lambda _, packed: state.plain(packed))
+
+    def hyperparameters(self, group: Group) -> dict[str, float]:
+        """The rule's hyperparameters as a group gives them now."""
+        values = {}
+        for name in self.rule_of(group).hyperparameters:
+            place = self.arguments.get(name, name)
+            values[name] = float(group[place] if isinstance(place, str) else group[place[0]][place[1]])
+        return values
+
+    # --- the step -------------------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: evaluates the model again and returns the loss.
+
+        Returns:
+            What the closure returned.
+
+        Raises:
+            FloatingPointError: with check_finite, if a gradient is not finite; nothing has changed.
+        """
+        if (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or torch_optimizer._global_optimizer_pre_hooks
+            or torch_optimizer._global_optimizer_post_hooks
+            or torch.autograd._profiler_enabled()
+        ):
+            return _observed_step(self, closure)
+        return self._step(closure)
+
+    step.hooked = True  # torch would wrap it to run hooks and profiling; `step` does so where there are any
+
+    def _step(self, closure: Callable[[], Any] | None = None) -> Any:
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if self._swapped:
+            raise RuntimeError("step() inside swap_ema(): the parameters are the averaged ones; leave the block first")
+        found_inf = getattr(self, "found_inf", None)
+        if found_inf is not None and float(found_inf):
+            if self._zero:
+                self.zero_grad(set_to_none=False)
+            return loss
+        plan = self._prepared()
+        threads = torch.get_num_threads()
+        scale = self._gradient_scale(plan, threads)
+        for k, group in enumerate(self.param_groups):
+            plan.set_scalars(k, self._scalars(k, group, plan.signatures[k], scale))
+        for batch in plan.batches:
+            batch.run(threads)
+        for loose in plan.loose:
+            loose.run(plan.named_scalars(loose.group))
+        for k in self._schedules:
+            self.param_groups[k]["schedule_step"] += 1
+        return loss
+
+    def _prepared(self) -> Plan:
+        amp = getattr(self, "grad_scale", None) is not None
+        signatures = [self._signature(group, amp) for group in self.param_groups]
+        if self._plan is None or not self._plan.still_holds(self, signatures):
+            self._plan = None
+            self._plan = Plan(self, signatures)
+        return self._plan
+
+    def _signature(self, group: Group, amp: bool) -> tuple[Rule, Stages]:
+        rule = self.rule_of(group)
+        decay = "weight_decay" not in rule.hyperparameters and float(group["weight_decay"]) != 0.0
+        scale = amp or bool(group["maximize"]) or self._clip_norm is not None
+        return rule, _stages(scale, decay, self._ema is not None, self._zero)
+
+    def _gradient_scale(self, plan: Plan, threads: int) -> float:
+        """The factor on all gradients: 1 / the loss scale, and clipping; checks them first if asked."""
+        if self._check_finite and not plan.all_finite(threads):
+            raise FloatingPointError("a gradient has a NaN or an infinity; nothing was changed (check_finite=True)")
+        amp = getattr(self, "grad_scale", None)
+        scale = 1.0 if amp is None else 1.0 / float(amp)
+        if self._clip_norm is not None:
+            scale *= clip_factor(scale * math.sqrt(plan.sum_of_squares(threads)), self._clip_norm)
+        return scale
+
+    def _scalars(self, k: int, group: Group, signature: tuple[Rule, Stages], scale: float) -> list[float]:
+        """The scalars of a group in its kernel's order: the rule's hyperparameters, then those of the stages."""
+        if callable(group["lr"]):
+            self._schedules[k] = group["lr"]
+            group.setdefault("schedule_step", state.steps_done(self, group))
+        if k in self._schedules:
+            group["lr"] = checks.rate(self._schedules[k], group["schedule_step"])
+        values = list(self.hyperparameters(group).values())
+        stages = signature[1]
+        if stages.scale:
+            values.append(-scale if group["maximize"] else scale)
+        if stages.decay:
+            values.append(float(group["weight_decay"]))
+        if stages.ema:
+            values.append(self._ema or 0.0)
+        return values
+
+    @contextmanager
+    @torch.no_grad()
+    def swap_ema(self) -> Iterator[None]:
+        """Within this block the parameters are their averages; afterwards, what they were.
+
+        Raises:
+            RuntimeError: the optimizer was made without `ema`, or the block is entered twice.
+        """
+        if self._ema is None or self._swapped:
+            raise RuntimeError("swap_ema() needs an optimizer made with ema=…" if self._ema is None else
+                               "swap_ema() is already in force")  # fmt: skip
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        with torch.no_grad():
+            for p, entry in self.state.items():
+                if state.EMA in entry:
+                    average = entry[state.EMA].clone()
+                    entry[state.EMA].copy_(p)
+                    p.copy_(average)
+        self._swapped = not self._swapped
+
+
+_observed_step = torch.optim.Optimizer.profile_hook_step(lambda self, closure=None: self._step(closure))
+
+
+_KINDS: dict[tuple[bool, ...], Stages] = {}
+
+
+def _stages(*flags: bool) -> Stages:
+    if flags not in _KINDS:
+        _KINDS[flags] = Stages(*flags)
+    return _KINDS[flags]

@@ -1,0 +1,43 @@
+"""Dictionaries that tell when they change, so that a prepared step notices state that was replaced by hand."""
+
+from collections import defaultdict
+from typing import Any
+
+_MUTATORS = ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update")
+changes = 0  # of any watched dictionary; a prepared step remembers the count it was made at
+
+
+def _watch(cls: type) -> type:
+    def telling(name: str) -> Any:
+        inherited = getattr(cls, name)
+
+        def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+            global changes
+            changes += 1
+            return inherited(self, *args, **kwargs)
+
+        return method
+
+    for name in _MUTATORS:
+        setattr(cls, name, telling(name))
+    return cls
+
+
+@_watch
+class ParameterState(dict[str, Any]):
+    """The state of one parameter."""
+
+
+@_watch
+class State(defaultdict[Any, ParameterState]):
+    """The state of all parameters, keyed by parameter."""
+
+    def __init__(self, entries: Any = ()):
+        super().__init__(ParameterState, {key: _adopted(value) for key, value in dict(entries).items()})
+
+    def __reduce__(self) -> Any:
+        return State, (dict(self),)
+
+
+def _adopted(value: Any) -> Any:
+    return ParameterState(value) if isinstance(value, dict) else value
