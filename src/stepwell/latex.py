@@ -1,26 +1,109 @@
-"""A rule as LaTeX: the new state line by line, then the parameter."""
+"""A rule as LaTeX: the author's own lines, in order, then the parameter."""
 
-import functools
+import operator
+import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from stepwell.symbolic import Expr
+from stepwell.symbolic import Expr, symbol
 
 if TYPE_CHECKING:
     from stepwell.rule import Rule
 
-_GREEK = {"eps": "epsilon", "lr": "eta", "mu_product": "pi", "weight_decay": "lambda", "dampening": "delta"}
+_LETTERS = {
+    "eps": "epsilon", "lr": "eta", "weight_decay": "lambda", "dampening": "tau", "lr_decay": "kappa",
+    "momentum_decay": "psi",
+}  # fmt: skip
+
+
+def latex(rule: "Rule") -> str:
+    r"""One line for each name the rule gives a value, then the update of p; state carries the index t, old state t-1.
+
+    >>> from stepwell import rules
+    >>> print(latex(rules.momentum))
+    \begin{aligned}
+    v_{t} &= \beta v_{t-1} + g_{t} \\
+    p_{t} &= p_{t-1} - \eta v_{t}
+    \end{aligned}
+    """
+    import sympy
+
+    step, new, names = _traced(rule)
+    known: dict[Expr, Any] = {}
+    for node in _nodes((step, *new.values())):
+        if node.op == "symbol":
+            name = node.args[0]
+            known[node] = _symbol(name, "t-1" if name in new or name == "p" else "t" if name == "g" else "")
+    printed = {**names, **{expr: name for name, expr in new.items() if expr.op != "symbol"}}
+    lines = []
+    for node in _nodes((*new.values(), step)):
+        if node in printed and node is not step:
+            now = _symbol(printed[node], "t")
+            lines.append(f"{sympy.latex(now)} &= {sympy.latex(_sympy(node, known))}")
+            known[node] = now
+    step_taken = _sympy(step, known)
+    change = rf"\left({sympy.latex(step_taken)}\right)" if step_taken.is_Add else sympy.latex(step_taken)
+    lines.append(f"p_{{t}} &= p_{{t-1}} - {change}")
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def _traced(rule: "Rule") -> tuple[Expr, dict[str, Expr], dict[Expr, str]]:
+    """The step, the new state, and the author's names for what was computed on the way, rules it calls included."""
+    names: dict[Expr, str] = {}
+    call = type(rule).__call__.__code__
+
+    def watch(frame: Any, event: str, _: Any) -> None:
+        if event == "return" and frame.f_back is not None and frame.f_back.f_code is call:
+            names.update({v: k for k, v in frame.f_locals.items() if isinstance(v, Expr) and v not in names})
+
+    symbols = {name: symbol(name) for name in (*rule.arguments, *rule.hyperparameters)}
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        step, *new = map(Expr.of, rule.bind(symbols, symbols))
+    finally:
+        sys.setprofile(before)
+    return step, dict(zip(rule.state, new, strict=True)), {e: n for e, n in names.items() if e.op not in _LEAVES}
+
+
+_LEAVES = ("symbol", "constant")
+
+
+def _nodes(roots: tuple[Expr, ...]) -> Iterator[Expr]:
+    """Every node once, arguments before what they make."""
+    seen: set[Expr] = set()
+
+    def visit(node: Expr) -> Iterator[Expr]:
+        if node not in seen:
+            seen.add(node)
+            if node.op not in _LEAVES:
+                for arg in node.args:
+                    yield from visit(arg)
+            yield node
+
+    for root in roots:
+        yield from visit(root)
 
 
 def _symbol(name: str, time: str = "") -> Any:
+    """A symbol that prints as the field writes it: beta1 as β₁, m_hat as m with a hat, lr as η."""
     import sympy
 
-    stem = _GREEK.get(name, name)
-    return sympy.Symbol(f"{{{sympy.latex(sympy.Symbol(stem))}}}_{{{time}}}" if time else stem, real=True)
+    head, *tail = _LETTERS.get(name, name).split("_")
+    stem = sympy.latex(sympy.Symbol(head + "".join(t for t in tail if t == "hat")))
+    if len(stem) > 1 and stem.isalpha():
+        stem = rf"\mathrm{{{stem}}}"
+    words = {"inf": r"\infty", "max": r"\max"}
+    marks = [words.get(t, rf"\mathrm{{{t}}}") for t in tail if t != "hat"] + ([time] if time else [])
+    if not marks:
+        return sympy.Symbol(stem, real=True)
+    if stem.endswith("}") and "_" in stem:  # beta1 is printed with an index of its own
+        stem, own = stem[:-1].split("_{")
+        marks.insert(0, own)
+    return sympy.Symbol(rf"{stem}_{{{', '.join(marks)}}}", real=True)
 
 
-def _functions() -> dict[str, Any]:
-    import operator
-
+def _functions() -> dict[str, Callable[..., Any]]:
     import sympy
 
     return {
@@ -32,50 +115,19 @@ def _functions() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def to_sympy(expr: Expr, known: dict[Expr, Any]) -> Any:
-    """`expr` as a SymPy expression; a node found in `known` is replaced by what stands there."""
+def _sympy(root: Expr, known: dict[Expr, Any]) -> Any:
+    """A node as SymPy has it; what lies below a known node is not looked at."""
     import sympy
 
-    functions = _functions()
+    functions, done = _functions(), {node: value for node, value in known.items() if node is not root or node.op in _LEAVES}
 
-    @functools.cache
     def convert(node: Expr) -> Any:
-        if node in known:
-            return known[node]
-        if node.op == "constant":
-            return sympy.nsimplify(node.args[0], rational=True)
-        return functions[node.op](*map(convert, node.args))
+        if node not in done:
+            if node.op == "constant":
+                number = node.args[0]
+                done[node] = sympy.Integer(int(number)) if number.is_integer() else sympy.Float(repr(number))
+            else:
+                done[node] = functions[node.op](*map(convert, node.args))
+        return done[node]
 
-    return convert(expr)
-
-
-def latex(rule: "Rule") -> str:
-    """One line a state array, then the update of p; new values carry the index t, old ones t-1."""
-    import sympy
-
-    step, *new = rule.trace
-    old = dict(zip(rule.state, new, strict=True))
-    leaves: dict[Expr, Any] = {}
-    for node in _leaves(rule.trace):
-        name = node.args[0]
-        time = "t-1" if name in old or name == "p" else "t" if name == "g" else ""
-        leaves[node] = _symbol(name, time)
-    lines = []
-    for name, expr in old.items():
-        now = _symbol(name, "t")
-        lines.append(f"{sympy.latex(now)} &= {sympy.latex(to_sympy(expr, leaves))}")
-        leaves[expr] = now
-    lines.append(f"p_{{t}} &= p_{{t-1}} - {sympy.latex(to_sympy(step, leaves), mul_symbol=None)}")
-    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
-
-
-def _leaves(roots: tuple[Expr, ...]) -> list[Expr]:
-    found: dict[Expr, None] = {}
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if node.op == "symbol":
-            found[node] = None
-        elif node.op != "constant":
-            stack.extend(node.args)
-    return list(found)
+    return convert(root)

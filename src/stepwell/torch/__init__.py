@@ -16,7 +16,8 @@ except ImportError as error:
     raise ImportError('stepwell.torch needs PyTorch: pip install "stepwell[torch]"') from error
 
 from stepwell import rules as _rules
-from stepwell.torch.from_rule import RuleOptimizer, class_name, from_rule
+from stepwell.door import class_name as _class_name
+from stepwell.torch.from_rule import RuleOptimizer, from_rule
 from stepwell.torch.named import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop
 from stepwell.torch.optimizer import Optimizer
 
@@ -25,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 _taken = {name.lower() for name in __all__}
-_classes = {class_name(rule): rule for rule in _rules.named.values() if class_name(rule).lower() not in _taken}
+_classes = {_class_name(rule): rule for rule in _rules.named.values() if _class_name(rule).lower() not in _taken}
 __all__ += sorted(_classes)
 
 

@@ -4,8 +4,11 @@ import functools
 import inspect
 from typing import Any, ClassVar
 
+from stepwell.door import class_name, signature
 from stepwell.rule import Rule
 from stepwell.torch.optimizer import Group, Optimizer, WholeStep
+
+OPTIONS = {"maximize": False, "clip_norm": None, "ema": None, "zero_grad": False, "check_finite": False}
 
 
 class RuleOptimizer(Optimizer):
@@ -31,22 +34,6 @@ def _blank(rule: Rule) -> RuleOptimizer:
     return RuleOptimizer.__new__(from_rule(rule))
 
 
-def class_name(rule: Rule) -> str:
-    """A rule's name as a class is named: rmsprop_centered becomes RmspropCentered."""
-    return "".join(word.capitalize() for word in rule.name.split("_"))
-
-
-def _signature(rule: Rule) -> inspect.Signature:
-    parameter, either, keyword = inspect.Parameter, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    found = [parameter("params", either)]
-    hypers = sorted(rule.hyperparameters.values(), key=lambda h: h.default is not None)
-    found += [parameter(h.name, either, default=parameter.empty if h.default is None else h.default) for h in hypers]
-    if "weight_decay" not in rule.hyperparameters:
-        found.append(parameter("weight_decay", either, default=0.0))
-    options = {"maximize": False, "clip_norm": None, "ema": None, "zero_grad": False, "check_finite": False}
-    return inspect.Signature([*found, *(parameter(k, keyword, default=v) for k, v in options.items())])
-
-
 @functools.cache
 def from_rule(rule: Rule) -> type[RuleOptimizer]:
     """The optimizer class of a rule: `from_rule(rule)(params, lr=…)`.
@@ -67,5 +54,5 @@ def from_rule(rule: Rule) -> type[RuleOptimizer]:
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"rule must be made by @stepwell.rule.rule; got {rule!r}")
-    members = {"rule": rule, "__signature__": _signature(rule), "__doc__": rule.__doc__, "__module__": "stepwell.torch"}
+    members = {"rule": rule, "__signature__": signature(rule, OPTIONS), "__doc__": rule.__doc__, "__module__": "stepwell.torch"}
     return type(class_name(rule), (RuleOptimizer,), members)
