@@ -15,7 +15,7 @@ from stepwell.rule import Rule
 
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 SIGNATURE = "void(int64[:, ::1], float64[:, ::1], float64[:, ::1], int64, int64)"
-ALONE = 1 << 18  # elements; work up to this size stays on the calling thread, waking another costs more
+ALONE = 1 << 20  # elements; work up to this size stays on the calling thread, waking another costs more
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from stepwell import rules
+from stepwell.kernels import Stages
 from stepwell.rule import Rule
+from stepwell.torch import state
 from stepwell.torch.optimizer import Group, Optimizer, WholeStep
 
 _BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
@@ -62,6 +64,13 @@ class Adagrad(_Named):
         maximize: bool = False, differentiable: bool = False, fused: bool | None = None, **whole_step: Unpack[WholeStep],
     ):  # fmt: skip
         super().__init__(locals())
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters, and make their state at once: torch's Adagrad expects it in a checkpoint of any age."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        for p in group["params"]:
+            state.ready(self, p, group, self.rule_of(group), Stages())
 
     def rule_of(self, group: Group) -> Rule:
         return rules.adagrad_decayed

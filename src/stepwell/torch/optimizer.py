@@ -14,7 +14,7 @@ from stepwell.kernels.norm import clip_factor
 from stepwell.rule import Decay, Positive, Rule
 from stepwell.torch import checks, state
 from stepwell.torch.plan import Plan
-from stepwell.torch.watched import State
+from stepwell.torch.watched import Parameters, State
 
 Group = dict[str, Any]
 
@@ -87,6 +87,7 @@ class Optimizer(torch.optim.Optimizer):
             self._schedules[len(self.param_groups)] = group["lr"]
             group |= {"lr": checks.rate(group["lr"], 0), "schedule_step": 0}
         super().add_param_group(group)
+        self.param_groups[-1]["params"] = Parameters(self.param_groups[-1]["params"])
 
     def load_state_dict(self, state_dict: Any) -> None:
         """Take over the state of this optimizer or of torch.optim's of the same name.

@@ -22,7 +22,10 @@ class Plan:
 
     def __init__(self, owner: "Optimizer", signatures: list[tuple[Rule, Stages]]):
         self.signatures = signatures
-        self.params = [list(group["params"]) for group in owner.param_groups]
+        for group in owner.param_groups:
+            if type(group["params"]) is not watched.Parameters:
+                group["params"] = watched.Parameters(group["params"])
+        self.params = [group["params"] for group in owner.param_groups]
         self.grads = [[p.grad for p in params] for params in self.params]
         self.batches: list[Batch] = []
         self.loose: list[Loose] = []
@@ -64,10 +67,9 @@ class Plan:
             return False
         fresh = False
         for group, params, grads in zip(owner.param_groups, self.params, self.grads, strict=True):
-            current = group["params"]
-            if len(current) != len(params) or not all(map(operator.is_, current, params)):
+            if group["params"] is not params:
                 return False
-            now = [p.grad for p in current]
+            now = [p.grad for p in params]
             if not all(map(operator.is_, now, grads)):
                 if not all(map(_alike, params, now, grads)):
                     return False

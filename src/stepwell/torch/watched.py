@@ -1,10 +1,13 @@
-"""Dictionaries that tell when they change, so that a prepared step notices state that was replaced by hand."""
+"""Containers that tell when they change, so that a prepared step notices what was replaced by hand."""
 
 from collections import defaultdict
 from typing import Any
 
-_MUTATORS = ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update")
-changes = 0  # of any watched dictionary; a prepared step remembers the count it was made at
+_MUTATORS = (
+    "__delitem__", "__iadd__", "__imul__", "__ior__", "__setitem__", "append", "clear", "extend", "insert", "pop",
+    "popitem", "remove", "reverse", "setdefault", "sort", "update",
+)  # fmt: skip
+changes = 0  # of any watched container; a prepared step remembers the count it was made at
 
 
 def _watch(cls: type) -> type:
@@ -19,8 +22,14 @@ def _watch(cls: type) -> type:
         return method
 
     for name in _MUTATORS:
-        setattr(cls, name, telling(name))
+        if hasattr(cls, name):
+            setattr(cls, name, telling(name))
     return cls
+
+
+@_watch
+class Parameters(list[Any]):
+    """The parameters of a group."""
 
 
 @_watch
