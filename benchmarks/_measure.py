@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypedDict
 
 import numpy as np
+
 import torch
 
 

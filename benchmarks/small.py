@@ -1,9 +1,8 @@
 """Many small tensors, and a model so small that only the call itself counts."""
 
+import stepwell.torch as ours
 import torch
 from _measure import Row, medians, milliseconds, with_gradients
-
-import stepwell.torch as ours
 
 
 def main(quick: bool = False) -> list[Row]:

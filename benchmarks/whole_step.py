@@ -1,9 +1,8 @@
 """The whole step: clip by global norm, Adam, average the weights, zero the gradients."""
 
+import stepwell.torch as ours
 import torch
 from _measure import Row, in_place_add, medians, milliseconds, with_gradients
-
-import stepwell.torch as ours
 
 DECAY, LIMIT = 0.999, 1.0
 BYTES = 4 * (1 + 9 + 1)  # the norm reads g; the step reads p, g, m, v and the average, writes them and g's zeros
@@ -19,7 +18,9 @@ def main(quick: bool = False) -> list[Row]:
     limit = (BYTES * sum(sizes) / times["ours"]) / (add_bytes / times["add"])
     detail = f"{milliseconds(times['ours'])} against {milliseconds(times['peer'])}"
     peer = "torch: clip_grad_norm_, fused Adam, _foreach_lerp_, zero_grad"
-    return [Row(name="whole step", ratio=times["peer"] / times["ours"], peer=peer, limit=limit, floor=2.0, detail=detail)]
+    return [
+        Row(name="whole step", ratio=times["peer"] / times["ours"], peer=peer, limit=limit, floor=2.0, detail=detail)
+    ]
 
 
 def _recipe(params: list[torch.nn.Parameter]):  # type: ignore[no-untyped-def]
@@ -30,7 +31,7 @@ def _recipe(params: list[torch.nn.Parameter]):  # type: ignore[no-untyped-def]
         torch.nn.utils.clip_grad_norm_(params, LIMIT)
         optimizer.step()
         with torch.no_grad():
-            torch._foreach_lerp_(averages, params, 1 - DECAY)
+            torch._foreach_lerp_(averages, [p.detach() for p in params], 1 - DECAY)
         optimizer.zero_grad(set_to_none=False)
 
     return step

@@ -1,4 +1,4 @@
-"""Run what documents show: python blocks of a file in one namespace, and the `stepwell` and `make` lines of shell blocks.
+"""Run what documents show: a file's python blocks in one namespace, and the `stepwell` lines of its shell blocks.
 
     python tests/documents.py README.md CONTRIBUTING.md
 
@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 BLOCK = re.compile(r"(<!-- not run: (?P<reason>[^>]*?) -->\n)?```(?P<language>\w+)\n(?P<code>.*?)```", re.S)
@@ -25,7 +26,8 @@ def run(document: Path) -> int:
         if found["reason"]:
             print(f"{where}: not run: {found['reason']}")
         elif found["language"] == "python":
-            exec(compile("\n" * (line - 1) + found["code"], document.name, "exec"), namespace)
+            code = "\n" * (line - 1) + textwrap.dedent(found["code"])
+            exec(compile(code, document.name, "exec"), namespace)
             count += 1
         elif found["language"] == "sh":
             count += _shell(found["code"], where)

@@ -119,7 +119,10 @@ def _sympy(root: Expr, known: dict[Expr, Any]) -> Any:
     """A node as SymPy has it; what lies below a known node is not looked at."""
     import sympy
 
-    functions, done = _functions(), {node: value for node, value in known.items() if node is not root or node.op in _LEAVES}
+    functions, done = (
+        _functions(),
+        {node: value for node, value in known.items() if node is not root or node.op in _LEAVES},
+    )
 
     def convert(node: Expr) -> Any:
         if node not in done:

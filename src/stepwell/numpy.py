@@ -126,7 +126,9 @@ class Optimizer:
             p = self.params[key]
             numbers = cpu.program(self.rule, self.stages).scalar_state
             starts = {s: self.rule.start_of(s, self.hyper) for s in self.rule.state}
-            made: dict[str, Any] = {s: np.full((), x) if s in numbers else np.full_like(p, x) for s, x in starts.items()}
+            made: dict[str, Any] = {
+                s: np.full((), x) if s in numbers else np.full_like(p, x) for s, x in starts.items()
+            }
             if self.ema is not None:
                 made["ema"] = p.copy(order="K")
             self.state[key] = {**made, "step": 0}

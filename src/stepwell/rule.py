@@ -60,6 +60,11 @@ Decay = Annotated[float, Domain("a number in [0, 1)", lambda x: 0 <= x < 1)]
 Share = Annotated[float, Domain("a number in [0, 1]", lambda x: 0 <= x <= 1)]
 
 
+def domain_of(annotation: Any) -> Domain:
+    """The domain that an annotation such as `Rate` carries."""
+    return annotation.__metadata__[0]
+
+
 @dataclass(frozen=True)
 class Hyperparameter:
     """A keyword of a rule; `default` is None where the user must give one."""
@@ -94,7 +99,7 @@ class Rule:
         self.state = tuple(a for a in self.arguments if a not in ("p", "g", "t"))
         self.reads_parameter, self.reads_time = "p" in self.arguments, "t" in self.arguments
         self.hyperparameters = self._keywords()
-        self.start: dict[str, float | str] = {name: 0.0 for name in self.state} | self._starts(start or {})
+        self.start: dict[str, float | str] = dict.fromkeys(self.state, 0.0) | self._starts(start or {})
         _ = self.trace
 
     def __call__(self, *arrays: Any, **hyper: Any) -> tuple[Any, ...]:
@@ -123,7 +128,7 @@ class Rule:
         for name, parameter in self.__signature__.parameters.items():
             if parameter.kind is parameter.KEYWORD_ONLY:
                 marks = getattr(hints.get(name), "__metadata__", ())
-                domain = next((m for m in marks if isinstance(m, Domain)), Real.__metadata__[0])
+                domain = next((m for m in marks if isinstance(m, Domain)), domain_of(Real))
                 default = None if parameter.default is parameter.empty else domain.check(name, parameter.default)
                 found[name] = Hyperparameter(name, default, domain)
         return found
@@ -168,7 +173,9 @@ class Rule:
         """
         unknown = [name for name in hyper if name not in self.hyperparameters]
         if unknown:
-            raise TypeError(f"{self.name} has no hyperparameter {unknown[0]!r}; it has {', '.join(self.hyperparameters)}")
+            raise TypeError(
+                f"{self.name} has no hyperparameter {unknown[0]!r}; it has {', '.join(self.hyperparameters)}"
+            )
         values = {name: hyper.get(name, h.default) for name, h in self.hyperparameters.items()}
         return {name: self.hyperparameters[name].domain.check(name, value) for name, value in values.items()}
 

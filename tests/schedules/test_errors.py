@@ -72,6 +72,7 @@ OF_ANOTHER_KIND = [
     (lambda: s.linear(5) * "2", "unsupported operand|can't multiply"),  # pyright: ignore
     (lambda: s.linear(5) * s.linear(5), "unsupported operand"),  # pyright: ignore
     (lambda: s.linear(5) * (1 + 0j), "unsupported operand"),  # pyright: ignore
+    (lambda: np.ones(2) * s.linear(5), "unsupported operand"),  # pyright: ignore
 ]
 
 

@@ -191,4 +191,5 @@ def test_traced_composition_and_small_integers():
     for dtype in ("uint8", "int16", "uint32"):
         steps = np.arange(0, 250, 13).astype(dtype)
         assert traced(steps) == pytest.approx(schedule(steps.astype(int)), rel=2e-6, abs=1e-8)
-        np.testing.assert_array_equal(schedule(steps), schedule(steps.astype(int)))
+        for whole in (schedule, schedules.cosine_restarts(5, mult=3), schedules.cosine_restarts(300)):
+            np.testing.assert_array_equal(whole(steps), whole(steps.astype(int)))

@@ -50,6 +50,13 @@ def test_torch_with_default_options_reduces_twice():
     assert rates[-1] == pytest.approx(0.003)
 
 
+def test_a_reduction_by_eps_or_less_is_not_made():
+    options = {"factor": 0.5, "patience": 0, "eps": 0.1}
+    rate = schedules.reduce_on_plateau(0.3, **options)
+    rates = [rate.update(1.0) for _ in range(5)]
+    assert rates == reduced_by_torch([1.0] * 5, **options) == [0.3, 0.15, 0.15, 0.15, 0.15]
+
+
 def test_a_call_ignores_the_step():
     rate = schedules.reduce_on_plateau(0.3, patience=0)
     rate.update(1.0)

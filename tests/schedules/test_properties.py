@@ -105,6 +105,7 @@ def test_then_needs_no_time_where_there_is_a_length(first, next):
 def test_per_epoch_counts_epochs(schedule, steps, step):
     assert schedule.per_epoch(steps)(step) == schedule(step // steps)
     assert schedule.per_epoch(1)(step) == schedule(step)
+    assert schedule.per_epoch(steps).length == (None if schedule.length is None else steps * schedule.length)
 
 
 @given(any_schedule, RATES, STEPS)

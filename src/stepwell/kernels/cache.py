@@ -5,6 +5,7 @@ renamed, so readers and racing writers see all of it or nothing; one that is dam
 Where nothing can be written, kernels are compiled in memory, and that is said once.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -61,10 +62,10 @@ def _machine() -> tuple[str, ...]:
     import numba
     from numba.core import config
 
+    chosen = {name: getattr(config, name, None) for name in ("CPU_NAME", "CPU_FEATURES", "OPT", "DEBUGINFO_DEFAULT")}
+    processor = (llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
     emitter = Path(__file__).with_name("memory.py").read_text()
-    processor = (config.CPU_NAME or llvm.get_host_cpu_name(), config.CPU_FEATURES or llvm.get_host_cpu_features().flatten())
-    versions = (platform.python_version(), numba.__version__, llvmlite.__version__)
-    return (*versions, *processor, llvm.get_process_triple(), str(config.OPT), str(config.DEBUGINFO_DEFAULT), emitter)
+    return platform.python_version(), numba.__version__, llvmlite.__version__, *processor, repr(chosen), emitter
 
 
 def _payload(dispatcher: Any) -> bytes:
@@ -110,16 +111,9 @@ def _write(path: Path, payload: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         if temporary:
-            with_suppressed_unlink(temporary)
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
         _say_once(str(path.parent), str(error))
-
-
-def with_suppressed_unlink(path: str) -> None:
-    """Remove a file if it is there."""
-    try:
-        os.unlink(path)
-    except OSError:
-        return
 
 
 @functools.cache

@@ -90,7 +90,7 @@ def usable() -> bool:
     """Whether kernels can be compiled here: not where Numba's compiler is switched off."""
     from numba.core import config
 
-    return not config.DISABLE_JIT
+    return not getattr(config, "DISABLE_JIT", False)
 
 
 __all__: list[Any] = ["ALONE", "DTYPES", "Kernel", "kernel", "layout", "over_blocks", "program", "source", "usable"]

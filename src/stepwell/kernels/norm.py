@@ -10,7 +10,7 @@ from stepwell.kernels import cache
 from stepwell.kernels.cpu import blocks_of, over_blocks
 from stepwell.kernels.source import ADDRESSES, BLOCK, FIRST_BLOCK, LENGTH
 
-_SOURCE = f'''\
+_SOURCE = f"""\
 from numba import float32, float64
 
 from stepwell.kernels.memory import accessors
@@ -31,7 +31,7 @@ def block_sums(table, column, sums, low, high):
             x = float64(load(address, j))
             total += {{term}}
         sums[block] = total
-'''
+"""
 _SIGNATURE = "void(int64[:, ::1], int64, float64[::1], int64, int64)"
 _OPTIONS = cache.OPTIONS | {"fastmath": {"contract", "reassoc"}}  # reassoc lets a sum use vectors
 

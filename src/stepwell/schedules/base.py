@@ -60,7 +60,7 @@ class Schedule(ABC):
     0.001 * linear(steps=500, rate=0.0, end=1.0).then(cosine(steps=10000, rate=1.0, end=0.0))
     """
 
-    __array_ufunc__ = None  # so that a NumPy scalar on the left leaves the multiplication to us
+    __array_ufunc__ = None  # or NumPy makes an array of schedules of an array times a schedule
 
     @abstractmethod
     def formula(self, k: Any, xp: Any) -> Any:

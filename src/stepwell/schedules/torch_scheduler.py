@@ -32,8 +32,8 @@ class ScheduleLR(LRScheduler):
         return [rate_at(schedule, self.last_epoch) for schedule in schedules]
 
     def state_dict(self) -> dict[str, Any]:
-        """The count of steps and the last rates: plain numbers, since the schedules have no state of their own."""
-        return {name: getattr(self, name) for name in ("last_epoch", "_step_count", "_last_lr")}
+        """The count of steps: plain numbers, since the rates follow from them."""
+        return {name: getattr(self, name) for name in ("last_epoch", "_step_count")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a saved `state_dict`; the optimizer's rates are set too, whatever order things are loaded in."""

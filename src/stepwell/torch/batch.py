@@ -6,13 +6,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
+import torch
 from stepwell.kernels import Stages, cpu, norm
 from stepwell.kernels.cache import OPTIONS, compiled
 from stepwell.kernels.source import ADDRESSES
 from stepwell.rule import Rule
+from torch import Tensor
 
 DTYPES = {getattr(torch, name): name for name in cpu.DTYPES} | {
     torch.complex64: "float32",
@@ -143,7 +143,7 @@ def same_layout(a: Tensor, b: Tensor) -> bool:
 
 
 def fits(p: Tensor, g: Tensor) -> bool:
-    """Whether a kernel can take this parameter with this gradient: on the CPU, dense, one dtype, one order in memory."""
+    """Whether a kernel can take this parameter with this gradient: on the CPU, dense, in one dtype and order."""
     return (
         p.dtype in DTYPES
         and p.device.type == "cpu"

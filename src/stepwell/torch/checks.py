@@ -4,27 +4,27 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from stepwell.rule import NonNegative, Rate, domain_of
 from torch import Tensor
-
-from stepwell.rule import Domain, NonNegative, Rate
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Optimizer
 
-RATE: Domain = Rate.__metadata__[0]  # pyright: ignore[reportAttributeAccessIssue]
-DECAY: Domain = NonNegative.__metadata__[0]  # pyright: ignore[reportAttributeAccessIssue]
+RATE, DECAY = domain_of(Rate), domain_of(NonNegative)
 
 
 def optional(name: str, value: Any, domain: Any) -> float | None:
     """`value` inside its domain, or None."""
-    return None if value is None else domain.__metadata__[0].check(name, value)
+    return None if value is None else domain_of(domain).check(name, value)
 
 
 def known_options(where: str, given: Mapping[str, Any], known: Any) -> None:
     """Refuse an option that does not exist."""
     for name in given:
         if name not in known.__annotations__:
-            raise TypeError(f"{where} has no option {name!r}; beside torch's own it has {', '.join(known.__annotations__)}")
+            raise TypeError(
+                f"{where} has no option {name!r}; beside torch's own it has {', '.join(known.__annotations__)}"
+            )
 
 
 def distinct(group: Mapping[str, Any]) -> None:
@@ -101,10 +101,9 @@ def saved(optimizer: "Optimizer", state_dict: Any) -> None:
     if len(groups) != len(own):
         raise ValueError(f"state_dict has {len(groups)} parameter groups; the optimizer has {len(own)}")
     for k, (theirs, ours) in enumerate(zip(groups, own, strict=True)):
-        if len(theirs["params"]) != len(ours["params"]):
-            raise ValueError(
-                f"state_dict: group {k} has {len(theirs['params'])} parameters; the optimizer's has {len(ours['params'])}"
-            )
+        saved_count, count = len(theirs["params"]), len(ours["params"])
+        if saved_count != count:
+            raise ValueError(f"state_dict: group {k} has {saved_count} parameters; the optimizer's has {count}")
         options = {**optimizer.defaults, **{key: v for key, v in theirs.items() if key in optimizer.defaults}}
         group(optimizer, options)
         for index, p in zip(theirs["params"], ours["params"], strict=True):

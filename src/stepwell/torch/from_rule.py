@@ -54,5 +54,10 @@ def from_rule(rule: Rule) -> type[RuleOptimizer]:
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"rule must be made by @stepwell.rule.rule; got {rule!r}")
-    members = {"rule": rule, "__signature__": signature(rule, OPTIONS), "__doc__": rule.__doc__, "__module__": "stepwell.torch"}
+    members = {
+        "rule": rule,
+        "__signature__": signature(rule, OPTIONS),
+        "__doc__": rule.__doc__,
+        "__module__": "stepwell.torch",
+    }
     return type(class_name(rule), (RuleOptimizer,), members)

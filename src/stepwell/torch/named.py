@@ -2,13 +2,12 @@
 
 from typing import Any, Unpack
 
-from torch import Tensor
-
 from stepwell import rules
 from stepwell.kernels import Stages
 from stepwell.rule import Rule
 from stepwell.torch import state
 from stepwell.torch.optimizer import Group, Optimizer, WholeStep
+from torch import Tensor
 
 _BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 _MOMENTS = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq", "u": "exp_inf"}
@@ -40,7 +39,8 @@ class SGD(_Named):
     ):  # fmt: skip
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError(
-                f"nesterov=True needs momentum > 0 and dampening = 0; got momentum={momentum!r}, dampening={dampening!r}"
+                "nesterov=True needs momentum > 0 and dampening = 0; "
+                f"got momentum={momentum!r}, dampening={dampening!r}"
             )
         super().__init__(locals())
 
@@ -61,7 +61,8 @@ class Adagrad(_Named):
     def __init__(
         self, params: Any, lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
         initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
-        maximize: bool = False, differentiable: bool = False, fused: bool | None = None, **whole_step: Unpack[WholeStep],
+        maximize: bool = False, differentiable: bool = False, fused: bool | None = None,
+        **whole_step: Unpack[WholeStep],
     ):  # fmt: skip
         super().__init__(locals())
 

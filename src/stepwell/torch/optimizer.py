@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypedDict, Unpack
 
-import torch
-from torch import Tensor
-from torch.optim import optimizer as torch_optimizer
+import torch.optim.optimizer as torch_optimizer
 
+import torch
 from stepwell.kernels import Stages
 from stepwell.kernels.norm import clip_factor
 from stepwell.rule import Decay, Positive, Rule
@@ -51,7 +50,7 @@ class Optimizer(torch.optim.Optimizer):
         self._ema = checks.optional("ema", whole_step.get("ema"), Decay)
         self._zero = bool(whole_step.get("zero_grad", False))
         self._check_finite = bool(whole_step.get("check_finite", False))
-        self._schedules: dict[int, Callable[[int], float]] = {}
+        self._schedules: dict[int, Callable[[int], Any]] = {}
         self._plan: Plan | None = None
         self._swapped = False
         super().__init__(params, defaults)
@@ -64,7 +63,7 @@ class Optimizer(torch.optim.Optimizer):
     # --- groups, state, checkpoints -------------------------------------------------------------------------------
 
     @property
-    def state(self) -> State:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def state(self) -> State:  # pyright: ignore
         """Each parameter's state, by torch's names."""
         return self._state
 
@@ -150,7 +149,8 @@ class Optimizer(torch.optim.Optimizer):
             return _observed_step(self, closure)
         return self._step(closure)
 
-    step.hooked = True  # torch would wrap it to run hooks and profiling; `step` does so where there are any
+    step.hooked = True  # pyright: ignore[reportFunctionMemberAccess]
+    # torch would wrap it to run hooks and profiling; `step` does so where there are any
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
@@ -219,7 +219,6 @@ class Optimizer(torch.optim.Optimizer):
         return values
 
     @contextmanager
-    @torch.no_grad()
     def swap_ema(self) -> Iterator[None]:
         """Within this block the parameters are their averages; afterwards, what they were.
 

@@ -1,17 +1,17 @@
 """What a step will do, prepared once and kept while nothing it rests on changes."""
 
 import operator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
+import torch
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
 from stepwell.torch import checks, state, watched
 from stepwell.torch.batch import DTYPES, Batch, fits
 from stepwell.torch.eager import Loose
+from torch import Tensor
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Optimizer
@@ -49,7 +49,9 @@ class Plan:
         for (rule, stages, dtype), members in kinds.items():
             self._add_batch(owner, rule, stages, dtype, members)
 
-    def _add_batch(self, owner: "Optimizer", rule: Rule, stages: Stages, dtype: str, members: list[tuple[int, Tensor]]) -> None:
+    def _add_batch(
+        self, owner: "Optimizer", rule: Rule, stages: Stages, dtype: str, members: list[tuple[int, Tensor]]
+    ) -> None:
         program = cpu.program(rule, stages)
         used = sorted({k for k, _ in members})
         rows = []
@@ -77,7 +79,7 @@ class Plan:
                 fresh = True
         if fresh:
             for batch in self.batches:
-                batch.take_gradients([p.grad for p in batch.parameters])
+                batch.take_gradients([g for p in batch.parameters if (g := p.grad) is not None])
         return all(batch.locate() for batch in self.batches)
 
     def all_finite(self, threads: int) -> bool:

@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
+from torch import Tensor
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Group, Optimizer
@@ -29,9 +28,7 @@ def ready(optimizer: "Optimizer", p: Tensor, group: "Group", rule: Rule, stages:
         if state.get(key) is None:
             start = rule.start_of(name, optimizer.hyperparameters(group)) if rule.start[name] else 0.0
             state[key] = torch.tensor(start, dtype=NUMBER_DTYPE) if name in program.scalar_state else _full(p, start)
-        named[name] = (
-            _as_number(state, key, NUMBER_DTYPE) if name in program.scalar_state else _as_array(state, key, p)
-        )
+        named[name] = _as_number(state, key, NUMBER_DTYPE) if name in program.scalar_state else _as_array(state, key, p)
     if stages.ema:
         if state.get(EMA) is None:
             state[EMA] = p.detach().clone(memory_format=torch.preserve_format)
