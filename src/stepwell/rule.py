@@ -17,14 +17,13 @@ Keyword-only names are hyperparameters, and their annotation is their domain.
 """
 
 import inspect
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real as RealNumber
-from typing import Annotated, Any, get_type_hints, overload
+from typing import Any, overload
 
+from stepwell.domain import REAL, Decay, Domain, NonNegative, Positive, Rate, Real, Share, domain_of
 from stepwell.symbolic import Expr, RuleError, exp, log, maximum, minimum, sign, sqrt, symbol, tanh, where
 
 __all__ = [
@@ -33,36 +32,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Domain:
-    """The set a hyperparameter must lie in: `words` name it for people, `holds` decides it."""
-
-    words: str
-    holds: Callable[[float], bool]
-
-    def check(self, name: str, value: Any) -> float:
-        """`value` as a float, or a TypeError or ValueError that names the argument, the value and the domain."""
-        try:
-            number = value if isinstance(value, RealNumber) else value.item()
-            number = float(number)
-        except (AttributeError, TypeError, ValueError, RuntimeError, OverflowError):
-            raise TypeError(f"{name} must be {self.words}; got {value!r}") from None
-        if not self.holds(number):
-            raise ValueError(f"{name} must be {self.words}; got {value!r}")
-        return number
-
-
-Real = Annotated[float, Domain("a finite number", math.isfinite)]
-NonNegative = Annotated[float, Domain("a finite number ≥ 0", lambda x: 0 <= x < math.inf)]
-Rate = NonNegative
-Positive = Annotated[float, Domain("a finite number > 0", lambda x: 0 < x < math.inf)]
-Decay = Annotated[float, Domain("a number in [0, 1)", lambda x: 0 <= x < 1)]
-Share = Annotated[float, Domain("a number in [0, 1]", lambda x: 0 <= x <= 1)]
-
-
-def domain_of(annotation: Any) -> Domain:
-    """The domain that an annotation such as `Rate` carries."""
-    return annotation.__metadata__[0]
+RESERVED = frozenset({
+    "check_finite", "clip_norm", "ema", "ema_decay", "grad_scale", "l2_decay", "maximize", "params", "step", "zero_grad",
+})  # fmt: skip
+"""Names of the engines' own arrays, scalars and options, which a rule cannot take."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +64,13 @@ class Rule:
     """
 
     def __init__(self, formula: Callable[..., Any], start: Mapping[str, float | str] | None = None):
+        if not inspect.isfunction(formula):
+            raise RuleError(f"a rule is made from a function (def …); got {formula!r}")
         self.formula = formula
         self.name = self.__name__ = formula.__name__
         self.__qualname__, self.__module__, self.__doc__ = formula.__qualname__, formula.__module__, formula.__doc__
         self.__signature__ = inspect.signature(formula)
+        self._check_names()
         self.arguments = self._positional()
         self.state = tuple(a for a in self.arguments if a not in ("p", "g", "t"))
         self.reads_parameter, self.reads_time = "p" in self.arguments, "t" in self.arguments
@@ -104,7 +80,13 @@ class Rule:
 
     def __call__(self, *arrays: Any, **hyper: Any) -> tuple[Any, ...]:
         result = self.formula(*arrays, **hyper)
-        return result if isinstance(result, tuple) else (result,)
+        taken, fresh = {id(x) for x in (*arrays, *hyper.values())}, []
+        for value in result if isinstance(result, tuple) else (result,):
+            if id(value) in taken and not isinstance(value, Expr):
+                value = value * 1.0  # where(True, g, …) is g itself: the result is an array of its own
+            taken.add(id(value))
+            fresh.append(value)
+        return tuple(fresh)
 
     def __repr__(self) -> str:
         hyper = [f"{h.name}={h.default!r}" if h.default is not None else h.name for h in self.hyperparameters.values()]
@@ -113,32 +95,63 @@ class Rule:
     def __reduce__(self) -> str:
         return self.__qualname__
 
-    def _positional(self) -> tuple[str, ...]:
-        for parameter in self.__signature__.parameters.values():
+    def _error(self, reason: Any) -> RuleError:
+        return RuleError(f"rule {self.name}: {reason}")
+
+    def _check_names(self) -> None:
+        for name, parameter in self.__signature__.parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                raise RuleError(f"rule {self.name}: {parameter} hides arguments; name each one")
+                raise self._error(f"{parameter} hides arguments; name each one")
+            if name.startswith("_") or name in RESERVED:
+                raise self._error(f"the name {name!r} is reserved; choose another")
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                if name in ("p", "g", "t"):
+                    raise self._error(f"{name!r} names an array or the step; it stands before the *")
+            elif parameter.default is not parameter.empty:
+                raise self._error(f"{name} has a default, as hyperparameters have; those stand after a *")
+
+    def _positional(self) -> tuple[str, ...]:
         names = tuple(n for n, p in self.__signature__.parameters.items() if p.kind is not p.KEYWORD_ONLY)
         if "g" not in names:
-            raise RuleError(f"rule {self.name}: the gradient must be an argument named g; got ({', '.join(names)})")
+            raise self._error(f"the gradient must be an argument named g; got ({', '.join(names)})")
         return names
 
     def _keywords(self) -> dict[str, Hyperparameter]:
-        hints = get_type_hints(self.formula, include_extras=True)
-        found = {}
-        for name, parameter in self.__signature__.parameters.items():
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                marks = getattr(hints.get(name), "__metadata__", ())
-                domain = next((m for m in marks if isinstance(m, Domain)), domain_of(Real))
-                default = None if parameter.default is parameter.empty else domain.check(name, parameter.default)
-                found[name] = Hyperparameter(name, default, domain)
-        return found
+        keywords = [p for p in self.__signature__.parameters.values() if p.kind is p.KEYWORD_ONLY]
+        return {p.name: Hyperparameter(p.name, self._default(p), self._domain(p)) for p in keywords}
+
+    def _default(self, parameter: inspect.Parameter) -> float | None:
+        if parameter.default is parameter.empty:
+            return None
+        return self._checked(self._domain(parameter), f"the default of {parameter.name}", parameter.default)
+
+    def _checked(self, domain: Domain, name: str, value: Any) -> float:
+        try:
+            return domain.check(name, value)
+        except (TypeError, ValueError) as error:
+            raise self._error(error) from None
+
+    def _domain(self, parameter: inspect.Parameter) -> Domain:
+        annotation = parameter.annotation
+        try:
+            if isinstance(annotation, str):  # the module says `from __future__ import annotations`
+                annotation = eval(annotation, self.formula.__globals__)
+        except Exception as error:
+            raise self._error(f"the annotation of {parameter} cannot be read: {error}") from None
+        if annotation in (parameter.empty, float):
+            return REAL
+        if (domain := domain_of(annotation)) is None:
+            raise self._error(f"{parameter} is annotated with no domain (Rate, Decay, Positive, Real …)")
+        return domain
 
     def _starts(self, start: Mapping[str, float | str]) -> dict[str, float | str]:
         for name, value in start.items():
             if name not in self.state:
-                raise RuleError(f"rule {self.name}: start names {name!r}, which is not among its state {self.state}")
+                raise self._error(f"start names {name!r}, which is not among its state {self.state}")
             if isinstance(value, str) and value not in self.hyperparameters:
-                raise RuleError(f"rule {self.name}: start[{name!r}]={value!r} is not one of its hyperparameters")
+                raise self._error(f"start[{name!r}]={value!r} is not one of its hyperparameters")
+            if not isinstance(value, str):
+                self._checked(REAL, f"start[{name!r}]", value)
         return dict(start)
 
     def bind(self, arrays: Mapping[str, Any], hyper: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -151,18 +164,15 @@ class Rule:
         symbols = {name: symbol(name) for name in (*self.arguments, *self.hyperparameters)}
         try:
             returned = self.bind(symbols, symbols)
+            if len(returned) != 1 + len(self.state):
+                expected = ", ".join(("step", *self.state))
+                raise RuleError(f"it must return ({expected}): {1 + len(self.state)} values, not {len(returned)}")
+            return tuple(Expr.of(value) for value in returned)
         except RuleError as error:
-            raise RuleError(f"rule {self.name}: {error}") from None
+            raise self._error(error) from None
         except Exception as error:
-            raise RuleError(
-                f"rule {self.name} uses something outside the language of rules (arithmetic and the functions of "
-                f"stepwell.rule): {type(error).__name__}: {error}"
-            ) from error
-        if len(returned) != 1 + len(self.state):
-            expected = ", ".join(("step", *self.state))
-            raise RuleError(f"rule {self.name} must return ({expected}): {1 + len(self.state)} values, "
-                            f"not {len(returned)}")  # fmt: skip
-        return tuple(Expr.of(value) for value in returned)
+            outside = "it uses something outside the language (arithmetic and the functions of stepwell.rule)"
+            raise self._error(f"{outside}: {type(error).__name__}: {error}") from error
 
     def complete(self, hyper: Mapping[str, Any]) -> dict[str, float]:
         """All hyperparameters as floats: `hyper` over the defaults, each inside its domain.
@@ -177,6 +187,9 @@ class Rule:
                 f"{self.name} has no hyperparameter {unknown[0]!r}; it has {', '.join(self.hyperparameters)}"
             )
         values = {name: hyper.get(name, h.default) for name, h in self.hyperparameters.items()}
+        if missing := [name for name, h in self.hyperparameters.items() if h.default is None and name not in hyper]:
+            domain = self.hyperparameters[missing[0]].domain
+            raise TypeError(f"{self.name} needs the hyperparameter {missing[0]!r}, {domain.words}")
         return {name: self.hyperparameters[name].domain.check(name, value) for name, value in values.items()}
 
     def start_of(self, state: str, hyper: Mapping[str, float]) -> float:
@@ -187,7 +200,7 @@ class Rule:
     @property
     def summary(self) -> str:
         """The first line of the docstring."""
-        return inspect.getdoc(self.formula).splitlines()[0] if self.__doc__ else ""  # pyright: ignore[reportOptionalMemberAccess]
+        return (inspect.getdoc(self.formula) or "").partition("\n")[0]
 
     @property
     def reference(self) -> str:

@@ -18,7 +18,8 @@ class RuleError(TypeError):
 
 def _operator(op: str, reflected: bool = False) -> Callable[["Expr", Any], "Expr"]:
     def method(self: "Expr", other: Any) -> "Expr":
-        return Expr(op, (Expr.of(other), self) if reflected else (self, Expr.of(other)))
+        pair = Expr.of(self), Expr.of(other)
+        return Expr(op, pair[::-1] if reflected else pair)
 
     return method
 
@@ -32,6 +33,8 @@ def _refuse(reason: str) -> Callable[..., NoReturn]:
 
 _IN_PLACE = "it works in place (+=, [...] = …); write x = x + y, a rule mutates nothing"
 _BRANCH = "it branches on data (if, while, and, or, max …); write where(condition, a, b) or maximum(a, b)"
+_EQUALITY = "it tests for equality (==, !=, in); compare with <, <=, > or >="
+_COMPARISONS = ("<", "<=", ">", ">=")
 _OUTSIDE = "it calls an unknown function; use those of stepwell.rule (sqrt, exp, sign, where, maximum …)"
 
 
@@ -45,12 +48,21 @@ class Expr:
 
     @staticmethod
     def of(value: Any) -> "Expr":
-        """`value` as an expression; numbers become constants."""
+        """`value` as an expression of a number; numbers become constants."""
         if isinstance(value, Expr):
+            if value.op in _COMPARISONS:
+                raise RuleError("it uses a comparison as a number; write where(condition, 1.0, 0.0)")
             return value
         if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
             return Expr("constant", (float(value),))
         raise RuleError(f"{value!r} ({type(value).__name__}) is neither a number nor made of the rule's arguments")
+
+    @staticmethod
+    def condition(value: Any) -> "Expr":
+        """`value`, which must be a comparison."""
+        if isinstance(value, Expr) and value.op in _COMPARISONS:
+            return value
+        raise RuleError(f"where() chooses by a comparison (a < b); got {value!r}")
 
     def __repr__(self) -> str:
         return str(self.args[0]) if self.op in ("symbol", "constant") else f"{self.op}{self.args}"
@@ -63,17 +75,20 @@ class Expr:
     __lt__, __le__, __gt__, __ge__ = _operator("<"), _operator("<="), _operator(">"), _operator(">=")
 
     def __neg__(self) -> "Expr":
-        return Expr("neg", (self,))
+        return Expr("neg", (Expr.of(self),))
 
     def __pos__(self) -> "Expr":
-        return self
+        return Expr.of(self)
 
     def __abs__(self) -> "Expr":
-        return Expr("abs", (self,))
+        return Expr("abs", (Expr.of(self),))
 
+    __hash__ = object.__hash__  # a node is itself, however it was made
+    __eq__ = __ne__ = __contains__ = _refuse(_EQUALITY)
     __bool__ = _refuse(_BRANCH)
     __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __setitem__ = _refuse(_IN_PLACE)
-    __float__ = __int__ = __index__ = __array__ = __array_ufunc__ = __array_function__ = _refuse(_OUTSIDE)
+    __float__ = __int__ = __index__ = __array__ = __array_function__ = _refuse(_OUTSIDE)
+    __array_ufunc__ = None  # NumPy's numbers leave the arithmetic to us; its functions refuse
     __iter__ = __len__ = __getitem__ = _refuse("it looks inside an array; a rule treats every element alike")
 
 
@@ -139,6 +154,8 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     """x where the condition holds, else y, elementwise; both are computed."""
     if isinstance(condition, (bool, np.bool_)):
         return x if condition else y
+    if any(isinstance(a, Expr) for a in (condition, x, y)):
+        return Expr("where", (Expr.condition(condition), Expr.of(x), Expr.of(y)))
     return _apply("where", condition, x, y)
 
 

@@ -4,8 +4,8 @@ import builtins
 import io
 
 import pytest
-
 import torch
+
 from stepwell import schedules
 
 SCHEDULE = 0.1 * schedules.warmup(5).then(schedules.cosine(15))

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 import torch
+
 from stepwell import schedules
 
 

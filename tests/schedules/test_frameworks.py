@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import optax
 import pytest
+import torch
 from torch.optim import lr_scheduler
 
-import torch
 from stepwell import schedules
 
 LR = 0.3

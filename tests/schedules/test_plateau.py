@@ -5,10 +5,10 @@ import math
 import random
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import torch
 from stepwell import schedules
 
 options = st.fixed_dictionaries(

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell import schedules
+from stepwell import domain, schedules
 from stepwell.schedules import domains as d
 
 RATES = st.just(0.0) | st.floats(1e-9, 10)  # below lie the numbers that have lost their relative precision
 SOME: dict[Any, st.SearchStrategy[Any]] = {
-    d.Rate: RATES,
-    d.Slope: st.floats(0, 1),
-    d.Positive: st.floats(0.1, 10),
+    domain.Rate: RATES,
+    domain.NonNegative: st.floats(0, 1),
+    domain.Positive: st.floats(0.1, 10),
     d.Fraction: st.floats(0.1, 1),
-    d.Share: st.floats(0.2, 0.4),
+    d.OpenShare: st.floats(0.2, 0.4),
     d.Steps: st.integers(0, 200),
     d.Period: st.integers(10, 200),
     d.Flag: st.booleans(),

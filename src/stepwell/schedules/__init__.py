@@ -34,9 +34,8 @@ from stepwell.schedules.domains import domains_of
 from stepwell.schedules.plateau import reduce_on_plateau as reduce_on_plateau
 
 if TYPE_CHECKING:
-    from torch.optim.lr_scheduler import LRScheduler
-
     import torch
+    from torch.optim.lr_scheduler import LRScheduler
 
 
 def named() -> dict[str, Callable[..., Schedule]]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
+from stepwell.domain import Positive, Rate
 from stepwell.schedules.base import Schedule
 from stepwell.schedules.decay import constant
-from stepwell.schedules.domains import Flag, Period, Positive, Rate, Share, Steps, checked, choice
+from stepwell.schedules.domains import Flag, OpenShare, Period, Steps, checked, choice
 
 
 def _between(start: Any, end: Any, share: Any) -> Any:
@@ -172,7 +173,7 @@ class one_cycle(Schedule):
 
     steps: Period
     rate: Rate = 1.0
-    pct_start: Share = 0.3
+    pct_start: OpenShare = 0.3
     div_factor: Positive = 25.0
     final_div_factor: Positive = 1e4
     anneal: Annotated[str, choice(*_SHAPES)] = "cos"

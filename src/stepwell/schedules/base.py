@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from stepwell.schedules.domains import Period, Rate, Steps, domains_of
+from stepwell.domain import Rate
+from stepwell.schedules.domains import Period, Steps, domains_of
 
 # Formulas are written once, in this vocabulary: these are its meanings for a Python integer and for an array.
 SCALARS = SimpleNamespace(

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from stepwell.domain import NonNegative, Positive, Rate
 from stepwell.schedules.base import Schedule
-from stepwell.schedules.domains import Fraction, Milestones, Positive, Rate, Rates, Slope, Steps, checked
+from stepwell.schedules.domains import Fraction, Milestones, Rates, Steps, checked
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class exponential(Schedule):
     0.367879
     """
 
-    decay: Slope
+    decay: NonNegative
     rate: Rate = 1.0
 
     def formula(self, k: Any, xp: Any) -> Any:
@@ -128,7 +129,7 @@ class polynomial(Schedule):
     """
 
     alpha: Positive = 0.5
-    beta: Slope = 1.0
+    beta: NonNegative = 1.0
     rate: Rate = 1.0
 
     def formula(self, k: Any, xp: Any) -> Any:

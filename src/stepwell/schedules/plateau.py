@@ -4,7 +4,8 @@ import math
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Any, SupportsFloat
 
-from stepwell.schedules.domains import Rate, Share, Steps, choice, domains_of
+from stepwell.domain import Rate
+from stepwell.schedules.domains import OpenShare, Steps, choice, domains_of
 
 
 @dataclass
@@ -34,7 +35,7 @@ class reduce_on_plateau:
     rate: Rate = 1.0
     _: KW_ONLY
     mode: Annotated[str, choice("min", "max")] = "min"
-    factor: Share = 0.1
+    factor: OpenShare = 0.1
     patience: Steps = 10
     threshold: Rate = 1e-4
     threshold_mode: Annotated[str, choice("rel", "abs")] = "rel"

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-import torch
 from stepwell.schedules.base import rate_at
 
 

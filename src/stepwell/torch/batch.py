@@ -1,24 +1,25 @@
 """Tensors that one kernel call updates: where they lie, their clocks, and the scalars of their groups."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
-
 import torch
+from torch import Tensor
+from torch._C._dynamo import guards
+
 from stepwell.kernels import Stages, cpu, norm
 from stepwell.kernels.cache import OPTIONS, compiled
 from stepwell.kernels.source import ADDRESSES
 from stepwell.rule import Rule
-from torch import Tensor
 
 DTYPES = {getattr(torch, name): name for name in cpu.DTYPES} | {
     torch.complex64: "float32",
     torch.complex128: "float64",
 }
 GRADIENT = 1  # its position among a kernel's arrays
+ADDRESS_OF: int | None = getattr(guards, "_torchinductor_pyobject_tensor_data_ptr", None)  # of a C function
 
 _SOURCE = f'''\
 from stepwell.kernels.memory import accessors, call_address
@@ -53,73 +54,57 @@ def tick(table, clock):
 
 
 @cache
-def _locate() -> Callable[[np.ndarray, Sequence[Sequence[Tensor]], np.ndarray], bool]:
-    """torch's own C function reads an address in nanoseconds; where a version has none, Python asks each tensor."""
-    from torch._C._dynamo import guards
-
-    address_of = getattr(guards, "_torchinductor_pyobject_tensor_data_ptr", None)
-    if isinstance(address_of, int):
-        fast = compiled(_SOURCE, "locate", "boolean(int64, int64[:, ::1], int64[:, ::1])", _HOLDING)
-        return lambda tensors, rows, table: fast(address_of, tensors, table)
-    return lambda tensors, rows, table: locate_slowly(rows, table)
+def _compiled(name: str, signature: str) -> Callable[..., Any]:
+    return compiled(_SOURCE, name, signature, OPTIONS | {"nogil": False})  # they read Python objects
 
 
-def locate_slowly(rows: Sequence[Sequence[Tensor]], table: np.ndarray) -> bool:
-    """What the compiled `locate` does, with nothing but data_ptr()."""
-    now = np.array([[t.data_ptr() for t in row] for row in rows], np.int64)
-    moved = now != table[:, ADDRESSES:]
-    moved[:, GRADIENT] = False
-    if moved.any():
-        return False
-    table[:, ADDRESSES:] = now
-    return True
-
-
-@cache
-def _tick() -> Callable[[np.ndarray, np.ndarray], None]:
-    return compiled(_SOURCE, "tick", "void(int64[:, ::1], float64[:, ::1])", _HOLDING)
-
-
-_HOLDING = OPTIONS | {"nogil": False}  # they read Python objects
-
-
-@dataclass
 class Batch:
     """Parameters of one rule, dtype and set of stages.
 
-    `rows` has, for each parameter, its tensors in the kernel's order (p, g, state, EMA, scalar state) and its step;
-    they are held here, so an address cannot be given to another tensor unnoticed.
+    Args:
+        rule, stages, dtype: what kernel; `dtype` as the arrays lie in memory, real and imaginary parts apart.
+        rows: for each parameter its tensors in the kernel's order (p, g, state, EMA, scalar state) and its step.
+        groups_of: for each parameter, the row of `groups` that it reads.
+        groups: the scalars, a row a parameter group, to be filled in before `run`.
     """
 
-    rule: Rule
-    stages: Stages
-    dtype: str
-    rows: list[list[Tensor]]
-    groups_of: list[int]  # the row of `groups` that each parameter reads
-    groups: np.ndarray
-    kernel: cpu.Kernel = field(init=False)
-    anchors: list[Tensor] = field(init=False)
-
-    def __post_init__(self) -> None:
-        arrays = len(cpu.program(self.rule, self.stages).arrays)
-        self.kernel = cpu.kernel(self.rule, self.stages, (self.dtype,) * arrays)
-        numbers = [p.numel() * (2 if p.is_complex() else 1) for p, *_ in self.rows]
-        table = self.kernel.table(numbers, self.groups_of)
+    def __init__(
+        self, rule: Rule, stages: Stages, dtype: str, rows: list[list[Tensor]], groups_of: list[int], groups: np.ndarray
+    ):
+        self.dtype, self.groups = dtype, groups
+        self.kernel = cpu.kernel(rule, stages, (dtype,) * len(cpu.program(rule, stages).arrays))
+        lengths = [p.numel() * (2 if p.is_complex() else 1) for p, *_ in rows]
+        table = self.kernel.table(lengths, groups_of)
         self.table = np.ascontiguousarray(np.pad(table, ((0, 0), (0, 1))))  # a last column: the step
-        self.table[:, ADDRESSES:] = [[t.data_ptr() for t in row] for row in self.rows]
-        self.clock = self.kernel.clock(len(self.rows))
-        self.ids = np.array([list(map(id, row)) for row in self.rows], np.int64)
-        self.anchors = [row[0].detach() for row in self.rows]
-        self.parameters = [row[0] for row in self.rows]
+        self.table[:, ADDRESSES:] = [[t.data_ptr() for t in row] for row in rows]
+        self.clock = self.kernel.clock(len(rows))
+        self.ids = np.array([list(map(id, row)) for row in rows], np.int64)
+        self.parameters = [row[0] for row in rows]
+        self.gradients = [row[GRADIENT] for row in rows]
+        self.state = [row[GRADIENT + 1 :] for row in rows]
+        self.anchors = [p.detach() for p in self.parameters]  # while they live, no other memory has these addresses
 
     def locate(self) -> bool:
-        """Follow gradients that moved; False if a parameter or its state did, and the batch must be made anew."""
-        return _locate()(self.ids, self.rows, self.table)
+        """Follow gradients that moved; False if a parameter or its state did, and the batch must be made anew.
+
+        torch's own C function reads an address in nanoseconds; where a version has none, Python asks each tensor.
+        """
+        if ADDRESS_OF is None:
+            return self.locate_slowly()
+        return _compiled("locate", "boolean(int64, int64[:, ::1], int64[:, ::1])")(ADDRESS_OF, self.ids, self.table)
+
+    def locate_slowly(self) -> bool:
+        """`locate` with nothing but data_ptr()."""
+        rows = zip(self.parameters, self.gradients, self.state, strict=True)
+        now = np.array([[t.data_ptr() for t in (p, g, *state)] for p, g, state in rows], np.int64)
+        moved = now != self.table[:, ADDRESSES:]
+        moved[:, GRADIENT] = False
+        self.table[:, ADDRESSES + GRADIENT] = now[:, GRADIENT]
+        return not moved.any()
 
     def take_gradients(self, gradients: Sequence[Tensor]) -> None:
         """Let these be the gradients, in the order of the parameters."""
-        for row, g in zip(self.rows, gradients, strict=True):
-            row[GRADIENT] = g
+        self.gradients = list(gradients)
         self.ids[:, GRADIENT] = list(map(id, gradients))
 
     def sum_of_squares(self, threads: int) -> float:
@@ -132,7 +117,7 @@ class Batch:
 
     def run(self, threads: int) -> None:
         """One step of every parameter, in place."""
-        _tick()(self.table, self.clock)
+        _compiled("tick", "void(int64[:, ::1], float64[:, ::1])")(self.table, self.clock)
         self.kernel.run(self.table, self.clock, self.groups, threads)
         torch._C._increment_version(self.parameters)
 
@@ -155,8 +140,3 @@ def fits(p: Tensor, g: Tensor) -> bool:
         and type(g) is Tensor
         and type(p) in (Tensor, torch.nn.Parameter)
     )
-
-
-def scalars(values: Any) -> np.ndarray:
-    """Rows of scalars as a kernel reads them."""
-    return np.ascontiguousarray(values, np.float64)

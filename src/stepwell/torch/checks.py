@@ -4,18 +4,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from stepwell.rule import NonNegative, Rate, domain_of
 from torch import Tensor
+
+from stepwell.domain import NonNegative, check
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Optimizer
-
-RATE, DECAY = domain_of(Rate), domain_of(NonNegative)
-
-
-def optional(name: str, value: Any, domain: Any) -> float | None:
-    """`value` inside its domain, or None."""
-    return None if value is None else domain_of(domain).check(name, value)
 
 
 def known_options(where: str, given: Mapping[str, Any], known: Any) -> None:
@@ -58,15 +52,10 @@ def group(optimizer: "Optimizer", options: Mapping[str, Any]) -> None:
         if not (callable(value) and hyper.name == "lr"):
             hyper.domain.check(label, value)
     if "weight_decay" in options:
-        DECAY.check("weight_decay", options["weight_decay"])
+        check(NonNegative, "weight_decay", options["weight_decay"])
 
 
 KEPT = ("params", "param_names", "initial_lr", "schedule_step")  # what torch, its schedulers and ours add to a group
-
-
-def rate(schedule: Any, step: int) -> float:
-    """What a schedule says for a step, inside the domain of a rate."""
-    return RATE.check(f"lr, the schedule's value at step {step},", schedule(step))
 
 
 def _element(options: Mapping[str, Any], name: str, index: int) -> tuple[str, Any]:

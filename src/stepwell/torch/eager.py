@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from stepwell.kernels import Stages, cpu, eager
 from stepwell.rule import Rule
-from torch import Tensor
 
 _HALF = (torch.float16, torch.bfloat16)
 

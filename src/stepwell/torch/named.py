@@ -2,12 +2,13 @@
 
 from typing import Any, Unpack
 
+from torch import Tensor
+
 from stepwell import rules
 from stepwell.kernels import Stages
 from stepwell.rule import Rule
 from stepwell.torch import state
 from stepwell.torch.optimizer import Group, Optimizer, WholeStep
-from torch import Tensor
 
 _BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 _MOMENTS = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq", "u": "exp_inf"}

@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypedDict, Unpack
 
+import torch
 import torch.optim.optimizer as torch_optimizer
 
-import torch
+from stepwell.domain import Decay, Positive, optional
 from stepwell.kernels import Stages
 from stepwell.kernels.norm import clip_factor
-from stepwell.rule import Decay, Positive, Rule
+from stepwell.rule import Rule
+from stepwell.schedules import rate_at
 from stepwell.torch import checks, state
 from stepwell.torch.plan import Plan
 from stepwell.torch.watched import Parameters, State
@@ -46,8 +48,8 @@ class Optimizer(torch.optim.Optimizer):
 
     def __init__(self, params: Any, defaults: Group, **whole_step: Unpack[WholeStep]):
         checks.known_options(type(self).__name__, whole_step, WholeStep)
-        self._clip_norm = checks.optional("clip_norm", whole_step.get("clip_norm"), Positive)
-        self._ema = checks.optional("ema", whole_step.get("ema"), Decay)
+        self._clip_norm = optional(Positive, "clip_norm", whole_step.get("clip_norm"))
+        self._ema = optional(Decay, "ema", whole_step.get("ema"))
         self._zero = bool(whole_step.get("zero_grad", False))
         self._check_finite = bool(whole_step.get("check_finite", False))
         self._schedules: dict[int, Callable[[int], Any]] = {}
@@ -63,12 +65,12 @@ class Optimizer(torch.optim.Optimizer):
     # --- groups, state, checkpoints -------------------------------------------------------------------------------
 
     @property
-    def state(self) -> State:  # pyright: ignore
+    def state(self) -> State:
         """Each parameter's state, by torch's names."""
         return self._state
 
     @state.setter
-    def state(self, entries: Any) -> None:
+    def state(self, entries: Any) -> None:  # pyright: ignore
         self._state = State(entries)
 
     def add_param_group(self, param_group: Group) -> None:
@@ -84,7 +86,7 @@ class Optimizer(torch.optim.Optimizer):
         checks.group(self, group)
         if callable(group["lr"]):
             self._schedules[len(self.param_groups)] = group["lr"]
-            group |= {"lr": checks.rate(group["lr"], 0), "schedule_step": 0}
+            group |= {"lr": rate_at(group["lr"], 0), "schedule_step": 0}
         super().add_param_group(group)
         self.param_groups[-1]["params"] = Parameters(self.param_groups[-1]["params"])
 
@@ -109,7 +111,7 @@ class Optimizer(torch.optim.Optimizer):
         values = dict(values)
         entries = values.pop("state")
         super().__setstate__(values)
-        self.state = entries
+        self._state = State(entries)
         self._plan, self._swapped = None, False
         for group in self.param_groups:
             for name, value in self.defaults.items():
@@ -173,6 +175,7 @@ class Optimizer(torch.optim.Optimizer):
             batch.run(threads)
         for loose in plan.loose:
             loose.run(plan.named_scalars(loose.group))
+        plan.let_go()
         for k in self._schedules:
             self.param_groups[k]["schedule_step"] += 1
         return loss
@@ -207,7 +210,7 @@ class Optimizer(torch.optim.Optimizer):
             self._schedules[k] = group["lr"]
             group.setdefault("schedule_step", state.steps_done(self, group))
         if k in self._schedules:
-            group["lr"] = checks.rate(self._schedules[k], group["schedule_step"])
+            group["lr"] = rate_at(self._schedules[k], group["schedule_step"])
         values = list(self.hyperparameters(group).values())
         stages = signature[1]
         if stages.scale:

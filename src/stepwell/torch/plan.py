@@ -1,24 +1,29 @@
 """What a step will do, prepared once and kept while nothing it rests on changes."""
 
 import operator
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 import torch
+from torch import Tensor
+
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
 from stepwell.torch import checks, state, watched
 from stepwell.torch.batch import DTYPES, Batch, fits
 from stepwell.torch.eager import Loose
-from torch import Tensor
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Optimizer
 
 
 class Plan:
-    """The batches of kernel work, the parameters that no kernel takes, and the facts they were made for."""
+    """The batches of kernel work, the parameters that no kernel takes, and the facts they were made for.
+
+    Gradients are held between steps only while they turn out to be the same tensors each time; where the user lets them
+    go after a step (set_to_none), their memory goes.
+    """
 
     def __init__(self, owner: "Optimizer", signatures: list[tuple[Rule, Stages]]):
         self.signatures = signatures
@@ -26,7 +31,9 @@ class Plan:
             if type(group["params"]) is not watched.Parameters:
                 group["params"] = watched.Parameters(group["params"])
         self.params = [group["params"] for group in owner.param_groups]
-        self.grads = [[p.grad for p in params] for params in self.params]
+        self.strides = [[None if p.grad is None else p.grad.stride() for p in params] for params in self.params]
+        self.held: list[list[Tensor | None]] | None = None
+        self.seen: list[list[weakref.ref[Tensor] | None]] = []
         self.batches: list[Batch] = []
         self.loose: list[Loose] = []
         self.values: list[list[float] | None] = [None] * len(signatures)
@@ -67,20 +74,23 @@ class Plan:
         """Whether the plan is good for the gradients as they are now; new ones of the old kind are taken in."""
         if self.changes != watched.changes or signatures != self.signatures:
             return False
-        fresh = False
-        for group, params, grads in zip(owner.param_groups, self.params, self.grads, strict=True):
-            if group["params"] is not params:
+        if any(group["params"] is not params for group, params in zip(owner.param_groups, self.params, strict=True)):
+            return False
+        now = [[p.grad for p in params] for params in self.params]
+        if self.held is None or not all(map(_identical, now, self.held)):
+            if not all(map(_all_alike, self.params, now, self.strides)):
                 return False
-            now = [p.grad for p in params]
-            if not all(map(operator.is_, now, grads)):
-                if not all(map(_alike, params, now, grads)):
-                    return False
-                grads[:] = now
-                fresh = True
-        if fresh:
             for batch in self.batches:
                 batch.take_gradients([g for p in batch.parameters if (g := p.grad) is not None])
+            self.held = now if all(map(_seen, now, self.seen)) else None
         return all(batch.locate() for batch in self.batches)
+
+    def let_go(self) -> None:
+        """After a step: hold no gradient that was new in it."""
+        if self.held is None:
+            for batch in self.batches:
+                batch.gradients = []
+            self.seen = [[None if p.grad is None else weakref.ref(p.grad) for p in params] for params in self.params]
 
     def all_finite(self, threads: int) -> bool:
         """Whether no gradient has a NaN or an infinity."""
@@ -103,14 +113,28 @@ class Plan:
                 row[:] = values
 
 
-def _alike(p: Tensor, new: Tensor | None, old: Tensor | None) -> bool:
-    """Whether a kernel made for the old gradient can read the new one."""
-    if new is None or old is None:
-        return new is old
-    return new is old or (
-        type(new) is Tensor
-        and new.layout is torch.strided
-        and new.dtype is old.dtype
-        and new.device == old.device
-        and (new.stride() == old.stride() or (new.is_contiguous() and p.is_contiguous()))
+def _identical(now: list[Tensor | None], before: list[Tensor | None]) -> bool:
+    return all(map(operator.is_, now, before))
+
+
+def _seen(now: list[Tensor | None], before: "list[weakref.ref[Tensor] | None]") -> bool:
+    return all(g is (r and r()) for g, r in zip(now, before, strict=True))
+
+
+def _all_alike(params: list[Tensor], grads: list[Tensor | None], strides: list[tuple[int, ...] | None]) -> bool:
+    return all(map(_alike, params, grads, strides))
+
+
+def _alike(p: Tensor, g: Tensor | None, stride: tuple[int, ...] | None) -> bool:
+    """Whether a kernel made for a gradient of these strides (None: for none) can read this one."""
+    if g is None or stride is None:
+        return g is stride
+    return (
+        type(g) is Tensor
+        and g.layout is torch.strided
+        and g.dtype is p.dtype
+        and g.device == p.device
+        and (g.stride() == stride or (g.is_contiguous() and p.is_contiguous()))
+        and g.shape == p.shape
+        and not (g.is_conj() or g.is_neg())
     )

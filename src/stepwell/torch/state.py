@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
+
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
-from torch import Tensor
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Group, Optimizer
