@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import TypedDict
 
 import numpy as np
-
 import torch
 
 

@@ -1,7 +1,8 @@
 """A dense step of one large tensor: every rule against the bandwidth of an in-place add, and against torch."""
 
-import stepwell.torch as ours
 import torch
+
+import stepwell.torch as ours
 from _measure import Row, in_place_add, medians, milliseconds, with_gradients
 from stepwell import rules
 from stepwell.kernels import Stages, cpu

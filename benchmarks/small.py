@@ -1,7 +1,8 @@
 """Many small tensors, and a model so small that only the call itself counts."""
 
-import stepwell.torch as ours
 import torch
+
+import stepwell.torch as ours
 from _measure import Row, medians, milliseconds, with_gradients
 
 

@@ -1,7 +1,8 @@
 """The whole step: clip by global norm, Adam, average the weights, zero the gradients."""
 
-import stepwell.torch as ours
 import torch
+
+import stepwell.torch as ours
 from _measure import Row, in_place_add, medians, milliseconds, with_gradients
 
 DECAY, LIMIT = 0.999, 1.0
