@@ -34,15 +34,18 @@ def latex(rule: "Rule") -> str:
         if node.op == "symbol":
             name = node.args[0]
             known[node] = _symbol(name, "t-1" if name in new or name == "p" else "t" if name == "g" else "")
-    printed = {**names, **{expr: name for name, expr in new.items() if expr.op != "symbol"}}
     lines = []
     for node in _nodes((*new.values(), step)):
-        if node in printed and node is not step:
-            now = _symbol(printed[node], "t")
+        states = [name for name, value in new.items() if value is node]
+        for name in states or ([names[node]] if node in names and node is not step else []):
+            now = _symbol(name, "t")
             lines.append(f"{sympy.latex(now)} &= {sympy.latex(_sympy(node, known))}")
-            known[node] = now
-    step_taken = _sympy(step, known)
-    change = rf"\left({sympy.latex(step_taken)}\right)" if step_taken.is_Add else sympy.latex(step_taken)
+            if node.op not in _LEAVES:
+                known[node] = now
+    taken = _sympy(step, known)
+    change = sympy.latex(taken)
+    if taken.is_Add or change.startswith("-"):
+        change = rf"\left({change}\right)"
     lines.append(f"p_{{t}} &= p_{{t-1}} - {change}")
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
@@ -119,16 +122,15 @@ def _sympy(root: Expr, known: dict[Expr, Any]) -> Any:
     """A node as SymPy has it; what lies below a known node is not looked at."""
     import sympy
 
-    functions, done = (
-        _functions(),
-        {node: value for node, value in known.items() if node is not root or node.op in _LEAVES},
-    )
+    functions, done = _functions(), dict(known)
 
     def convert(node: Expr) -> Any:
         if node not in done:
             if node.op == "constant":
                 number = node.args[0]
-                done[node] = sympy.Integer(int(number)) if number.is_integer() else sympy.Float(repr(number))
+                done[node] = (
+                    sympy.Integer(int(number)) if number % 1 == 0 and abs(number) < 1e6 else sympy.Float(repr(number))
+                )
             else:
                 done[node] = functions[node.op](*map(convert, node.args))
         return done[node]

@@ -98,7 +98,12 @@ def _read(path: Path) -> bytes | None:
     except OSError:
         return None
     checksum, payload = content[:32], content[32:]
-    return payload if hashlib.sha256(payload).digest() == checksum else None
+    return payload if _checksum(path, payload) == checksum else None
+
+
+def _checksum(path: Path, payload: bytes) -> bytes:
+    """Of the name, too: a file that was copied onto another's place is not taken for it."""
+    return hashlib.sha256(path.name.encode() + payload).digest()
 
 
 def _write(path: Path, payload: bytes) -> None:
@@ -107,19 +112,26 @@ def _write(path: Path, payload: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
         with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(payload).digest() + payload)
+            file.write(_checksum(path, payload) + payload)
         os.replace(temporary, path)
+        temporary = None
     except OSError as error:
+        _say_once(path.parent, error)
+    finally:
         if temporary:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        _say_once(str(path.parent), str(error))
 
 
-@functools.cache
-def _say_once(where: str, why: str) -> None:
+_said: set[Path] = set()
+
+
+def _say_once(where: Path, error: OSError) -> None:
+    if where in _said:  # not by the words of the error, which name a new temporary file each time
+        return
+    _said.add(where)
     warnings.warn(
-        f"stepwell cannot keep compiled kernels in {where} ({why}); each process will compile them again. "
+        f"stepwell cannot keep compiled kernels in {where} ({error}); each process will compile them again. "
         "STEPWELL_CACHE chooses another folder.",
         RuntimeWarning,
         stacklevel=2,

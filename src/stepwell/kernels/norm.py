@@ -44,7 +44,11 @@ def _block_sums(dtype: str, term: str) -> Callable[..., None]:
 def _sum(table: np.ndarray, column: int, dtype: str, term: str, threads: int) -> float:
     sums = np.zeros(blocks_of(table))
     over_blocks(functools.partial(_block_sums(dtype, term), table, column, sums), table, threads)
-    return math.fsum(sums) if np.isfinite(sums).all() else float(sums.sum())
+    try:
+        return math.fsum(sums)
+    except OverflowError:  # fsum refuses a sum beyond the largest number
+        with np.errstate(over="ignore"):
+            return float(sums.sum())
 
 
 def sum_of_squares(table: np.ndarray, column: int, dtype: str, threads: int) -> float:

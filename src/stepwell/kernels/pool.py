@@ -40,6 +40,7 @@ class _Job:
         self.pieces: Iterator[int] = iter(range(0, count, grain))  # next() of a range iterator is atomic
         self.finished = threading.Semaphore(0)
         self.helpers = helpers
+        self.done: list[bool] = []
         self.errors: list[BaseException] = []
 
     def drain(self) -> None:
@@ -51,11 +52,15 @@ class _Job:
 
     def help(self) -> None:
         self.drain()
+        self.done.append(True)
         self.finished.release()
 
     def wait(self) -> None:
-        for _ in range(self.helpers):
-            self.finished.acquire()
+        while len(self.done) < self.helpers:
+            try:
+                self.finished.acquire()
+            except BaseException as error:  # Ctrl-C: the helpers still write to the caller's arrays
+                self.errors.append(error)
         if self.errors:
             raise self.errors[0]
 

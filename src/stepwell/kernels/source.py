@@ -5,6 +5,7 @@ and of its scalar state); `clock`, one float64 row a tensor (t, then the scalar 
 parameter group (the scalars); and the range of blocks to do.
 """
 
+import math
 from collections.abc import Sequence
 
 from stepwell.kernels.trace import Operation, Program
@@ -117,13 +118,15 @@ def _expression(operation: Operation, args: list[str], real: str) -> str:
     power = operation.args[-1]
     if operation.op == "**" and power in (1.0, 2.0, 3.0, 4.0):
         return " * ".join([args[0]] * int(power))
+    if operation.op == "**" and power == 0.5:
+        return f"math.sqrt({args[0]})"  # as NumPy and torch have it; a power would be ∞ at -∞
     if operation.op in _INFIX or operation.op == "**":
         return f"{args[0]} {operation.op} {args[1]}"
     return _CALLS[operation.op].format(*args, one=f"{real}(1.0)", zero=f"{real}(0.0)")
 
 
 def _wide(name: str | float) -> str:
-    return f"wide_{name}" if isinstance(name, str) else repr(name)
+    return f"wide_{name}" if isinstance(name, str) else _literal(name)
 
 
 def _name(name: str) -> str:
@@ -131,7 +134,14 @@ def _name(name: str) -> str:
 
 
 def _value(value: str | float, real: str) -> str:
-    return _name(value) if isinstance(value, str) else f"{real}({value!r})"
+    return _name(value) if isinstance(value, str) else f"{real}({_literal(value)})"
+
+
+def _literal(number: float) -> str:
+    text = (
+        repr(number) if math.isfinite(number) else {"inf": "math.inf", "-inf": "-math.inf"}.get(str(number), "math.nan")
+    )
+    return f"({text})"
 
 
 def _indent(lines: list[str], columns: int) -> str:

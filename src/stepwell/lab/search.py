@@ -4,16 +4,16 @@ All optimizers have the same budget a run; at one seed, the same initial weights
 """
 
 import contextlib
-import difflib
 import math
 import signal
 import statistics
 import threading
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from typing import Any
 
+from stepwell.lab.names import unknown
 from stepwell.lab.tasks import Task
 from stepwell.lab.train import Job, Run, train
 from stepwell.lab.workers import begin, work
@@ -40,14 +40,6 @@ def choose(names: Sequence[str] | None) -> list[str]:
         if name not in known:
             raise ValueError(unknown("optimizer", name, known))
     return [name for name in known if names is None or name in names]
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to say about a name that is not known: the close ones, then all."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known)
-    hint = f"; did you mean {' or '.join(close)}?" if close else "."
-    return f"there is no {kind} {name!r}{hint} There are: {', '.join(known)}"
 
 
 def rate(optimizer: str, place: int) -> float:

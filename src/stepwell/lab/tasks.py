@@ -95,10 +95,10 @@ def digits(place: Path | None = None) -> Task:
         loss=_cross_entropy,
         accuracy=_accuracy,
         measured="validation loss [nats]",
-        goal=Goal("accuracy", 0.95, "95 % validation accuracy"),
-        batch=32,
-        epochs=10,
-        every=10,
+        goal=Goal("accuracy", 0.95, "95 % accuracy"),
+        batch=64,
+        epochs=15,
+        every=5,
     )
 
 
@@ -117,7 +117,7 @@ def airfoil(place: Path | None = None) -> Task:
         loss=_half_squared_error,
         accuracy=None,
         measured="training loss",
-        goal=Goal("loss", 1.05 * lowest, "5 % above the least loss"),
+        goal=Goal("loss", 1.05 * lowest, "5 % above least"),
         batch=10,
         epochs=2,
         every=20,

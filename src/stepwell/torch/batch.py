@@ -82,6 +82,9 @@ class Batch:
         self.parameters = [row[0] for row in rows]
         self.gradients = [row[GRADIENT] for row in rows]
         self.state = [row[GRADIENT + 1 :] for row in rows]
+        names = self.kernel.program.arrays
+        self.written = [row[k] for row in rows for k, name in enumerate(names) if name in ("p", "ema")]
+        self.zeroes = stages.zero
         self.anchors = [p.detach() for p in self.parameters]  # while they live, no other memory has these addresses
 
     def locate(self) -> bool:
@@ -119,7 +122,7 @@ class Batch:
         """One step of every parameter, in place."""
         _compiled("tick", "void(int64[:, ::1], float64[:, ::1])")(self.table, self.clock)
         self.kernel.run(self.table, self.clock, self.groups, threads)
-        torch._C._increment_version(self.parameters)
+        torch._C._increment_version(self.written + self.gradients if self.zeroes else self.written)
 
 
 def same_layout(a: Tensor, b: Tensor) -> bool:

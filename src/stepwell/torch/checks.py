@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from stepwell.domain import NonNegative, check
+from stepwell.kernels import Stages, cpu
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Optimizer
@@ -59,17 +60,26 @@ KEPT = ("params", "param_names", "initial_lr", "schedule_step")  # what torch, i
 
 
 def _element(options: Mapping[str, Any], name: str, index: int) -> tuple[str, Any]:
-    try:
-        return f"{name}[{index}]", options[name][index]
-    except (TypeError, IndexError, KeyError):
-        raise TypeError(f"{name} must be a pair of numbers; got {options[name]!r}") from None
+    pair = options[name]
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"{name} must be a pair of numbers; got {pair!r}")
+    return f"{name}[{index}]", pair[index]
 
 
-def gradient(p: Tensor) -> None:
-    """Refuse a gradient that does not belong to its parameter."""
-    g = p.grad
-    if g is None:
-        return
+FINITE = "a gradient has a NaN or an infinity; nothing was changed (check_finite=True)"
+
+
+def gradients(optimizer: "Optimizer", finite: bool) -> None:
+    """Refuse gradients that do not belong to their parameters, or as asked that are not finite."""
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            if p.grad is not None:
+                _gradient(p, p.grad)
+                if finite and not torch.isfinite(p.grad).all():
+                    raise FloatingPointError(FINITE)
+
+
+def _gradient(p: Tensor, g: Tensor) -> None:
     if g.layout is not torch.strided:
         raise RuntimeError(
             f"a gradient has layout {g.layout}; stepwell's torch optimizers take dense gradients "
@@ -81,15 +91,22 @@ def gradient(p: Tensor) -> None:
         raise TypeError(f"a gradient has dtype {g.dtype}; its parameter has {p.dtype}")
 
 
+def mapping(state_dict: Any) -> None:
+    """Refuse what is no dictionary."""
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"state_dict must be a dict with the keys 'state' and 'param_groups'; got {state_dict!r}")
+
+
 def saved(optimizer: "Optimizer", state_dict: Any) -> None:
     """Refuse a state dict that cannot be this optimizer's, and say what is wrong where."""
-    if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-        found = list(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
-        raise ValueError(f"state_dict must have the keys 'state' and 'param_groups'; got {found}")
+    if not {"state", "param_groups"} <= set(state_dict):
+        raise ValueError(f"state_dict must have the keys 'state' and 'param_groups'; got {list(state_dict)}")
     groups, own = state_dict["param_groups"], optimizer.param_groups
     if len(groups) != len(own):
         raise ValueError(f"state_dict has {len(groups)} parameter groups; the optimizer has {len(own)}")
     for k, (theirs, ours) in enumerate(zip(groups, own, strict=True)):
+        if not isinstance(theirs, Mapping) or "params" not in theirs:
+            raise ValueError(f"state_dict: group {k} must be a dict with the key 'params'; got {theirs!r}")
         saved_count, count = len(theirs["params"]), len(ours["params"])
         if saved_count != count:
             raise ValueError(f"state_dict: group {k} has {saved_count} parameters; the optimizer's has {count}")
@@ -104,17 +121,32 @@ def _entry(optimizer: "Optimizer", options: dict[str, Any], index: Any, p: Tenso
     where = f"state_dict: the state of parameter {index}"
     if not isinstance(entry, Mapping):
         raise ValueError(f"{where} must be a dict; got {type(entry).__name__}")
-    names = [optimizer.state_names.get(s, s) for s in optimizer.rule_of(options).state]
+    rule = optimizer.rule_of(options)
+    names = {optimizer.state_names.get(s, s): s for s in rule.state}
     present = [n for n in names if entry.get(n) is not None]
-    if present and len(present) < len(names):
-        missing = next(n for n in names if n not in present)
-        raise ValueError(f"{where} lacks {missing!r}; it has {', '.join(map(str, entry))}")
+    wanted = [*names, *(["step"] if optimizer.steps_are_saved else [])]
+    missing = [n for n in wanted if entry.get(n) is None]
+    foreign = set(entry) - {*names, "step", "ema"}
+    if missing and (present or foreign):
+        raise ValueError(f"{where} lacks {missing[0]!r}; it has {', '.join(map(str, entry))}")
+    numbers = cpu.program(rule, Stages()).scalar_state
     for name in present:
-        value = entry[name]
-        if isinstance(value, Tensor) and value.numel() != 1 and value.shape != p.shape:
-            raise ValueError(f"{where}: {name} has shape {tuple(value.shape)}; the parameter has {tuple(p.shape)}")
-        if not isinstance(value, (Tensor, int, float)):
-            raise ValueError(f"{where}: {name} must be a tensor; got {type(value).__name__}")
-    step = entry.get("step", 0)
-    if not isinstance(step, (Tensor, int, float)) or (isinstance(step, Tensor) and step.numel() != 1) or not step >= 0:
-        raise ValueError(f"{where}: step must be one number ≥ 0; got {step!r}")
+        (_number if names[name] in numbers else _array)(f"{where}: {name}", entry[name], p)
+    if entry.get("ema") is not None:
+        _array(f"{where}: ema", entry["ema"], p)
+    if entry.get("step") is not None:
+        _number(f"{where}: step", entry["step"], p)
+
+
+def _array(what: str, value: Any, p: Tensor) -> None:
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{what} must be a tensor; got {type(value).__name__}")
+    if value.shape != p.shape:
+        raise ValueError(f"{what} has shape {tuple(value.shape)}; the parameter has {tuple(p.shape)}")
+
+
+def _number(what: str, value: Any, p: Tensor) -> None:
+    try:
+        check(NonNegative, what, value)
+    except TypeError as error:
+        raise ValueError(error) from None

@@ -1,5 +1,6 @@
 """torch.optim's own names: its signatures, defaults, state names and numbers, on the rules."""
 
+import inspect
 from typing import Any, Unpack
 
 from torch import Tensor
@@ -8,6 +9,7 @@ from stepwell import rules
 from stepwell.kernels import Stages
 from stepwell.rule import Rule
 from stepwell.torch import state
+from stepwell.torch.from_rule import OPTIONS
 from stepwell.torch.optimizer import Group, Optimizer, WholeStep
 
 _BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
@@ -21,6 +23,15 @@ def _defaults(arguments: dict[str, Any]) -> tuple[Any, Group, Any]:
 
 
 class _Named(Optimizer):
+    def __init_subclass__(cls) -> None:
+        """Spell the options of the whole step out in the signature, where help() and its like look."""
+        written = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        kept = [p for p in written if p.name != "whole_step"]
+        options = [
+            inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=OPTIONS[k]) for k in WholeStep.__annotations__
+        ]
+        cls.__signature__ = inspect.Signature(kept if kept == written else [*kept, *options])
+
     def __init__(self, arguments: dict[str, Any]):
         params, defaults, whole_step = _defaults(arguments)
         super().__init__(params, defaults, **whole_step)
@@ -31,6 +42,7 @@ class SGD(_Named):
 
     arguments = {"beta": "momentum"}
     state_names = {"v": "momentum_buffer"}
+    steps_are_saved = False
 
     def __init__(
         self, params: Any, lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,

@@ -44,6 +44,7 @@ class Optimizer(torch.optim.Optimizer):
 
     arguments: ClassVar[Mapping[str, str | tuple[str, int]]] = {}
     state_names: ClassVar[Mapping[str, str]] = {}
+    steps_are_saved: ClassVar[bool] = True  # in checkpoints of torch's optimizer of the same name
     _step_supports_amp_scaling = True  # torch.amp.GradScaler then hands us its scale and what it found
 
     def __init__(self, params: Any, defaults: Group, **whole_step: Unpack[WholeStep]):
@@ -72,6 +73,7 @@ class Optimizer(torch.optim.Optimizer):
     @state.setter
     def state(self, entries: Any) -> None:  # pyright: ignore
         self._state = State(entries)
+        self._plan = None
 
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters with options of their own; refused whole if any option is out of its domain.
@@ -96,22 +98,34 @@ class Optimizer(torch.optim.Optimizer):
         Raises:
             ValueError: the state dict does not fit; it says what and where, and nothing has changed.
         """
-        checks.saved(self, state_dict)
-        super().load_state_dict(state_dict)
+        self._outside_swap("load_state_dict()")
+        checks.mapping(state_dict)
+        last = self.register_load_state_dict_pre_hook(_checked)  # after the user's own, which may adapt what is loaded
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            last.remove()
         state.own(self)
         for k in self._schedules:
             group = self.param_groups[k]
-            group.setdefault("schedule_step", state.steps_done(self, group))
+            group["schedule_step"] = max(group.get("schedule_step", 0), state.steps_done(self, group))
+
+    def state_dict(self) -> dict[str, Any]:
+        """As torch's: what `load_state_dict` takes, here and in torch.optim."""
+        self._outside_swap("state_dict()")
+        return super().state_dict()
 
     def __getstate__(self) -> dict[str, Any]:
+        self._outside_swap("copying the optimizer")
         own = ("_clip_norm", "_ema", "_zero", "_check_finite", "_schedules")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, values: dict[str, Any]) -> None:
         values = dict(values)
-        entries = values.pop("state")
+        entries = values.pop("state", None)
         super().__setstate__(values)
-        self._state = State(entries)
+        if entries is not None:
+            self._state = State(entries)
         self._plan, self._swapped = None, False
         for group in self.param_groups:
             for name, value in self.defaults.items():
@@ -159,8 +173,7 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self._swapped:
-            raise RuntimeError("step() inside swap_ema(): the parameters are the averaged ones; leave the block first")
+        self._outside_swap("step()")
         found_inf = getattr(self, "found_inf", None)
         if found_inf is not None and float(found_inf):
             if self._zero:
@@ -175,6 +188,8 @@ class Optimizer(torch.optim.Optimizer):
             batch.run(threads)
         for loose in plan.loose:
             loose.run(plan.named_scalars(loose.group))
+        if self._ema is not None:
+            plan.average_resting(self._ema)
         plan.let_go()
         for k in self._schedules:
             self.param_groups[k]["schedule_step"] += 1
@@ -185,6 +200,7 @@ class Optimizer(torch.optim.Optimizer):
         signatures = [self._signature(group, amp) for group in self.param_groups]
         if self._plan is None or not self._plan.still_holds(self, signatures):
             self._plan = None
+            checks.gradients(self, finite=self._check_finite)
             self._plan = Plan(self, signatures)
         return self._plan
 
@@ -221,6 +237,10 @@ class Optimizer(torch.optim.Optimizer):
             values.append(self._ema or 0.0)
         return values
 
+    def _outside_swap(self, what: str) -> None:
+        if self._swapped:
+            raise RuntimeError(f"{what} inside swap_ema(): the parameters are the averaged ones; leave the block first")
+
     @contextmanager
     def swap_ema(self) -> Iterator[None]:
         """Within this block the parameters are their averages; afterwards, what they were.
@@ -245,6 +265,12 @@ class Optimizer(torch.optim.Optimizer):
                     entry[state.EMA].copy_(p)
                     p.copy_(average)
         self._swapped = not self._swapped
+
+
+def _checked(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    assert isinstance(optimizer, Optimizer)
+    checks.saved(optimizer, state_dict)
+    return state.exact(optimizer, state_dict)
 
 
 _observed_step = torch.optim.Optimizer.profile_hook_step(lambda self, closure=None: self._step(closure))

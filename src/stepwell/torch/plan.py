@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
-from stepwell.torch import checks, state, watched
+from stepwell.torch import state, watched
 from stepwell.torch.batch import DTYPES, Batch, fits
 from stepwell.torch.eager import Loose
 
@@ -31,11 +31,12 @@ class Plan:
             if type(group["params"]) is not watched.Parameters:
                 group["params"] = watched.Parameters(group["params"])
         self.params = [group["params"] for group in owner.param_groups]
-        self.strides = [[None if p.grad is None else p.grad.stride() for p in params] for params in self.params]
+        self.forms = [[_form(p) for p in params] for params in self.params]
         self.held: list[list[Tensor | None]] | None = None
         self.seen: list[list[weakref.ref[Tensor] | None]] = []
         self.batches: list[Batch] = []
         self.loose: list[Loose] = []
+        self.resting: list[tuple[Tensor, Tensor]] = []  # parameters without a gradient, and their averages
         self.values: list[list[float] | None] = [None] * len(signatures)
         self.rows: list[list[np.ndarray]] = [[] for _ in signatures]  # where each group's scalars are wanted
         self._build(owner)
@@ -46,8 +47,9 @@ class Plan:
         for k, (params, (rule, stages)) in enumerate(zip(self.params, self.signatures, strict=True)):
             for p in params:
                 if p.grad is None:
+                    if stages.ema and state.EMA in owner.state.get(p, ()):
+                        self.resting.append((p, owner.state[p][state.EMA]))
                     continue
-                checks.gradient(p)
                 own = state.ready(owner, p, owner.param_groups[k], rule, stages)
                 if cpu.usable() and fits(p, p.grad):
                     kinds.setdefault((rule, stages, DTYPES[p.dtype]), []).append((k, p))
@@ -78,7 +80,7 @@ class Plan:
             return False
         now = [[p.grad for p in params] for params in self.params]
         if self.held is None or not all(map(_identical, now, self.held)):
-            if not all(map(_all_alike, self.params, now, self.strides)):
+            if not all(map(_all_alike, self.params, now, self.forms)):
                 return False
             for batch in self.batches:
                 batch.take_gradients([g for p in batch.parameters if (g := p.grad) is not None])
@@ -91,6 +93,12 @@ class Plan:
             for batch in self.batches:
                 batch.gradients = []
             self.seen = [[None if p.grad is None else weakref.ref(p.grad) for p in params] for params in self.params]
+
+    @torch.no_grad()
+    def average_resting(self, decay: float) -> None:
+        """The averages of parameters that had no gradient move too."""
+        for p, average in self.resting:
+            average.lerp_(p.to(average.dtype), 1 - decay)
 
     def all_finite(self, threads: int) -> bool:
         """Whether no gradient has a NaN or an infinity."""
@@ -121,20 +129,30 @@ def _seen(now: list[Tensor | None], before: "list[weakref.ref[Tensor] | None]") 
     return all(g is (r and r()) for g, r in zip(now, before, strict=True))
 
 
-def _all_alike(params: list[Tensor], grads: list[Tensor | None], strides: list[tuple[int, ...] | None]) -> bool:
-    return all(map(_alike, params, grads, strides))
+Form = tuple[torch.dtype, torch.Size, tuple[int, ...], tuple[int, ...]]
 
 
-def _alike(p: Tensor, g: Tensor | None, stride: tuple[int, ...] | None) -> bool:
-    """Whether a kernel made for a gradient of these strides (None: for none) can read this one."""
-    if g is None or stride is None:
-        return g is stride
+def _form(p: Tensor) -> Form | None:
+    """How a parameter lies in memory, and the strides of its gradient; None where it has none."""
+    return None if p.grad is None else (p.dtype, p.shape, p.stride(), p.grad.stride())
+
+
+def _all_alike(params: list[Tensor], grads: list[Tensor | None], forms: list[Form | None]) -> bool:
+    return all(map(_alike, params, grads, forms))
+
+
+def _alike(p: Tensor, g: Tensor | None, form: Form | None) -> bool:
+    """Whether a kernel made for that form can read these."""
+    if g is None or form is None:
+        return g is form
+    dtype, shape, stride, gradient_stride = form
     return (
         type(g) is Tensor
         and g.layout is torch.strided
-        and g.dtype is p.dtype
+        and g.dtype is p.dtype is dtype
         and g.device == p.device
-        and (g.stride() == stride or (g.is_contiguous() and p.is_contiguous()))
-        and g.shape == p.shape
+        and g.shape == p.shape == shape
+        and p.stride() == stride
+        and (g.stride() == gradient_stride or (g.is_contiguous() and p.is_contiguous()))
         and not (g.is_conj() or g.is_neg())
     )

@@ -1,5 +1,6 @@
 """The state of parameters: made where missing, taken over from a checkpoint, handed out as plain dictionaries."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,8 +22,8 @@ def ready(optimizer: "Optimizer", p: Tensor, group: "Group", rule: Rule, stages:
     program = cpu.program(rule, stages)
     named: dict[str, Tensor] = {}
     wanted = {s: optimizer.state_names.get(s, s) for s in rule.state}
-    if _number(state.get(STEP)) is None:
-        taken_over = any(state.get(name) is not None for name in wanted.values())
+    taken_over = any(state.get(name) is not None for name in wanted.values())
+    if state.get(STEP) is None or (wanted and not taken_over):  # a rule without its state begins with it
         state[STEP] = torch.tensor(float(taken_over), dtype=STEP_DTYPE)
     named[STEP] = _as_number(state, STEP, STEP_DTYPE)
     for name, key in wanted.items():
@@ -70,12 +71,30 @@ def plain(packed: dict[str, Any]) -> dict[str, Any]:
     return packed
 
 
+def exact(optimizer: "Optimizer", state_dict: dict[str, Any]) -> dict[str, Any]:
+    """A state dict with scalar state as Python's numbers: torch would round tensors to the parameter's dtype."""
+    names = {
+        optimizer.state_names.get(s, s)
+        for group in optimizer.param_groups
+        for s in cpu.program(optimizer.rule_of(group), Stages()).scalar_state
+    }
+    entries = {
+        index: {k: v.item() if k in names and isinstance(v, Tensor) else v for k, v in entry.items()}
+        if isinstance(entry, Mapping)
+        else entry
+        for index, entry in state_dict["state"].items()
+    }
+    return {**state_dict, "state": entries}
+
+
 def own(optimizer: "Optimizer") -> None:
-    """Let no tensor be shared with the state dict just loaded."""
+    """Let no tensor be shared with the state dict just loaded, and every number be a tensor again."""
     for entry in optimizer.state.values():
         for key, value in entry.items():
             if isinstance(value, Tensor):
                 dict.__setitem__(entry, key, value.clone(memory_format=torch.preserve_format))
+            elif isinstance(value, float):
+                dict.__setitem__(entry, key, torch.tensor(value, dtype=NUMBER_DTYPE))
 
 
 def steps_done(optimizer: "Optimizer", group: "Group") -> int:

@@ -44,9 +44,22 @@ class State(defaultdict[Any, ParameterState]):
     def __init__(self, entries: Any = ()):
         super().__init__(ParameterState, {key: _adopted(value) for key, value in dict(entries).items()})
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key, _adopted(value))
+
+    def __ior__(self, other: Any) -> Any:
+        self.update(other)
+        return self
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        return super().setdefault(key, _adopted(default))
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        super().update({key: _adopted(value) for key, value in dict(*args, **kwargs).items()})
+
     def __reduce__(self) -> Any:
         return State, (dict(self),)
 
 
 def _adopted(value: Any) -> Any:
-    return ParameterState(value) if isinstance(value, dict) else value
+    return ParameterState(value) if isinstance(value, dict) and not isinstance(value, ParameterState) else value

@@ -1,0 +1,106 @@
+"""Where arrays lie in memory, and which ones an optimizer takes."""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stepwell.kernels import cpu
+
+Key = Any  # a name in a dict of parameters, or a position in a list
+
+
+def keys_of(arrays: Any, what: str) -> list[Key]:
+    """The names of a dict of arrays, the positions of a list."""
+    if isinstance(arrays, Mapping):
+        return list(arrays)
+    if isinstance(arrays, Sequence) and not isinstance(arrays, str):
+        return list(range(len(arrays)))
+    raise TypeError(f"{what} must be a dict or a list of arrays; got {type(arrays).__name__}")
+
+
+class Parameters:
+    """The arrays of one step, by key, each checked, and the memory that they take."""
+
+    def __init__(self, params: Any):
+        self.arrays: dict[Key, np.ndarray] = {key: params[key] for key in keys_of(params, "params")}
+        if not self.arrays:
+            raise ValueError("params must hold at least one array; got none")
+        for key, p in self.arrays.items():
+            _check(key, p)
+        _check_distinct(self.arrays)
+        spans = sorted(_span(p) for p in self.arrays.values())
+        self._lows = [low for low, _ in spans]
+        self._highs = list(np.maximum.accumulate([high for _, high in spans]).tolist())
+
+    def still(self, params: Any) -> bool:
+        """Whether these are the arrays that `params` holds now, and may still be written."""
+        keys = keys_of(params, "params")
+        return keys == list(self.arrays) and all(
+            params[key] is p and p.flags.writeable for key, p in self.arrays.items()
+        )
+
+    def gradients(self, grads: Any) -> dict[Key, np.ndarray]:
+        """The gradients that are there, by key; one that lies in the memory of a parameter is copied."""
+        given = keys_of(grads, "grads")
+        if odd := set(given) ^ set(self.arrays):
+            one = sorted(map(repr, odd))[0]
+            raise KeyError(f"grads must have the parameters' keys (None: no gradient this time); {one} is in one only")
+        found = {}
+        for key, p in self.arrays.items():
+            g = grads[key]
+            if g is None:
+                continue
+            if not isinstance(g, np.ndarray) or g.shape != p.shape or g.dtype != p.dtype:
+                got = f"{g.dtype} of shape {g.shape}" if isinstance(g, np.ndarray) else type(g).__name__
+                raise ValueError(f"grads[{key!r}] must be an array of {p.dtype} of shape {p.shape}; got {got}")
+            found[key] = g.copy(order="K") if self._overlap(g) else g
+        return found
+
+    def _overlap(self, g: np.ndarray) -> bool:
+        low, high = _span(g)
+        below = bisect_right(self._lows, high - 1)  # the parameters that start before g ends
+        return below > 0 and self._highs[below - 1] > low
+
+
+def _check(key: Key, p: Any) -> None:
+    if not isinstance(p, np.ndarray) or p.dtype.name not in cpu.DTYPES or not p.dtype.isnative:
+        kind = f"dtype {p.dtype}" if isinstance(p, np.ndarray) else type(p).__name__
+        raise TypeError(f"params[{key!r}] must be an array of float16, float32 or float64; got {kind}")
+    if not p.flags.writeable:
+        raise ValueError(f"params[{key!r}] is read-only; it must be writeable, since steps are made in place")
+
+
+def _check_distinct(arrays: Mapping[Key, np.ndarray]) -> None:
+    ordered = sorted((key for key in arrays if arrays[key].size), key=lambda key: _span(arrays[key]))
+    open_spans: list[Key] = []
+    for key in ordered:
+        low, _ = _span(arrays[key])
+        open_spans = [other for other in open_spans if _span(arrays[other])[1] > low]
+        for other in open_spans:
+            if np.shares_memory(arrays[key], arrays[other]):
+                raise ValueError(f"params[{key!r}] shares memory with params[{other!r}]; each array may be given once")
+        open_spans.append(key)
+
+
+def _span(a: np.ndarray) -> tuple[int, int]:
+    """The first address of an array and the one after its last."""
+    low = high = address(a)
+    if a.size == 0:
+        return low, low
+    for length, stride in zip(a.shape, a.strides, strict=True):
+        reach = (length - 1) * stride
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    return low, high + a.itemsize
+
+
+def address(a: np.ndarray) -> int:
+    """Where an array's first element lies."""
+    return a.__array_interface__["data"][0]
+
+
+def dense(p: np.ndarray, *others: np.ndarray) -> bool:
+    """Whether equal positions in memory are equal elements, and a kernel may read them there."""
+    same = any(all(a.flags[order] for a in (p, *others)) for order in ("C_CONTIGUOUS", "F_CONTIGUOUS"))
+    return same and all(a.flags.aligned for a in (p, *others))

@@ -1,0 +1,52 @@
+"""The report of a comparison: a folder with its results, pictures and a page that shows both."""
+
+from pathlib import Path
+
+from stepwell.lab.files import write
+from stepwell.lab.names import count
+from stepwell.lab.results import Results
+from stepwell.pages import figures, tables
+from stepwell.pages.style import FORMATS, save
+
+PICTURES = {"curves": figures.curves, "rates": figures.rates}
+
+
+def make(results: Results, folder: Path) -> None:
+    """Write results.json, curves and rates as PNG and SVG, and report.md into a folder."""
+    results.write(folder)
+    for name, draw in PICTURES.items():
+        figure = draw(results)
+        for ending in FORMATS:
+            save(figure, folder / f"{name}.{ending}")
+    write(folder / "report.md", page(results))
+
+
+def page(results: Results) -> str:
+    """The report as Markdown."""
+    task, settings, environment = results.task, results.settings, results.environment
+    known = ", ".join(f"{name} {environment[name]}" for name in ("python", "numpy", "torch"))
+    asked = {
+        "optimizer": len(settings["optimizers"]),
+        "learning rate": settings["rates"],
+        "seed": len(settings["seeds"]),
+    }
+    counts = ", ".join(count(number, noun) for noun, number in asked.items())
+    state = "" if results.complete else "\n**Interrupted: this is what was done until then.**\n"
+    return f"""# {task["name"]}: {count(len(results.best()), "optimizer")} compared
+{state}
+{task["about"][0].upper()}{task["about"][1:]}.
+
+![Loss against steps, each optimizer at its best learning rate](curves.png)
+
+{tables.markdown(tables.columns(results), tables.rows(results))}
+
+{chr(10).join(f"- {note}" for note in tables.notes(results))}
+
+![Final loss against the learning rate](rates.png)
+
+{counts}; where an optimizer's best rate was the outermost, the rates beyond it were tried too.
+{count(len(results.runs), "run")} in {results.wall_seconds:.0f} s; workers: {settings["workers"]}.
+Stepwell {results.stepwell}, {known}; {environment["machine"]}, {environment["processors"]} processors;
+{results.started}.
+All numbers: [results.json](results.json). Pictures to scale: [curves.svg](curves.svg), [rates.svg](rates.svg).
+"""

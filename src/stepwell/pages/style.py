@@ -1,0 +1,86 @@
+"""How every figure looks. An optimizer has the same colour and line everywhere, given by its place among the rules."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stepwell.lab.files import write
+from stepwell.rules import named
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe & Ito (2008), less the yellow that is lost on white: distinct with every common colour blindness
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", ":", "-.")
+FORMATS = ("png", "svg")
+GREY = "#c8c8c8"
+PANEL = 5  # curves that can be told apart in one panel
+
+_RC: Any = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e8e8e8",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.7,
+    "lines.scale_dashes": False,
+    "lines.dashed_pattern": [6.0, 2.5],
+    "lines.dashdot_pattern": [7.0, 2.0, 1.8, 2.0],
+    "lines.dotted_pattern": [1.8, 1.8],
+    "savefig.dpi": 130,
+    "svg.hashsalt": "stepwell",  # the same figure is the same file
+}
+
+
+def look(optimizer: str) -> dict[str, Any]:
+    """The colour and line style of an optimizer's curves."""
+    place = list(named).index(optimizer)
+    return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place // len(COLOURS) % len(LINES)]}
+
+
+def panels(optimizers: Sequence[str]) -> dict[str, list[str]]:
+    """The optimizers by family, small neighbouring families together, so that a panel holds about five curves."""
+    families: dict[str, list[str]] = {}
+    for name in (n for n in named if n in optimizers):
+        families.setdefault(named[name].formula.__module__.rpartition(".")[2], []).append(name)
+    groups: list[tuple[list[str], list[str]]] = []
+    for family, members in families.items():
+        if groups and len(groups[-1][1]) + len(members) <= PANEL:
+            groups[-1][0].append(family)
+            groups[-1][1].extend(members)
+        else:
+            groups.append(([family], list(members)))
+    return {", ".join(titles): members for titles, members in groups}
+
+
+def draw(paint: Callable[..., None], *args: Any) -> "Figure":
+    """A new figure in this style; `paint(figure, *args)` fills it."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({**mpl.rcParamsDefault, **_RC}):
+        figure = Figure(layout="constrained")
+        FigureCanvasAgg(figure)
+        paint(figure, *args)
+        return figure
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure in the format that the path's ending names."""
+    import matplotlib as mpl
+
+    buffer = io.BytesIO()
+    with mpl.rc_context({**mpl.rcParamsDefault, **_RC}):
+        metadata = {"Date": None} if path.suffix == ".svg" else None
+        figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
+    write(path, buffer.getvalue())

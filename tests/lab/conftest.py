@@ -1,0 +1,24 @@
+"""What tests of the lab and of what stands on it share: the airfoil file, which is not the repository's own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stepwell.lab import tasks
+from stepwell.lab.tasks import Task
+
+
+def data_folder() -> Path:
+    """The folder of shared data; a test that needs it is skipped where there is none."""
+    named = os.environ.get("STEPWELL_DATA")
+    folder = Path(named) if named else Path(__file__).parents[3] / "shared" / "data"
+    if not (folder / "airfoil_self_noise.dat").exists():
+        pytest.skip("airfoil_self_noise.dat is neither in STEPWELL_DATA nor in ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def airfoil() -> Task:
+    """The airfoil task on the real file."""
+    return tasks.airfoil(data_folder())

@@ -1,0 +1,228 @@
+"""The commands as a user has them: what is printed where, what is written, exit codes."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.lab.conftest import data_folder
+from typer.testing import CliRunner, Result
+
+from stepwell import __version__, cli, schedules
+from stepwell.__main__ import main
+from stepwell.lab import bench, search, train
+from stepwell.lab.tasks import Task
+from stepwell.rules import named
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, list(arguments))
+
+
+def refused(result: Result, *words: str) -> None:
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    for word in words:
+        assert word in result.stderr
+
+
+def test_version() -> None:
+    assert run("--version").stdout == f"stepwell {__version__}\n"
+
+
+def test_rules_shows_each() -> None:
+    text = run("rules").stdout
+    assert [line for line in text.splitlines() if line in named] == list(named)
+
+
+def test_one_rule_as_text_latex_and_json() -> None:
+    assert "m_hat = m / (1 - beta1**t)" in run("rules", "adam").stdout
+    assert run("rules", "adam", "--latex").stdout == named["adam"].latex() + "\n"
+    facts = json.loads(run("rules", "adam", "--json", "--latex").stdout)
+    assert facts["hyperparameters"][0] == {"name": "lr", "default": 0.001, "domain": "a finite number ≥ 0"}
+    assert facts["latex"] == named["adam"].latex()
+    assert [rule["name"] for rule in json.loads(run("rules", "--json").stdout)] == list(named)
+
+
+def test_an_unknown_rule_is_named_with_a_close_one() -> None:
+    refused(run("rules", "adma"), "'adma'", "did you mean", "adam")
+
+
+def test_rules_is_quick_for_it_imports_little() -> None:
+    program = "import sys; from stepwell.cli import app; app(['rules'], standalone_mode=False); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "stepwell.rules.adam" in loaded
+    assert not loaded & {"torch", "sklearn", "matplotlib", "sympy", "numba"}
+
+
+@pytest.mark.parametrize("name", schedules.named())
+def test_every_schedule_can_be_drawn(name: str) -> None:
+    result = run("schedule", name, "--steps", "50")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1].split() == ["0", "49"]
+
+
+def test_a_schedule_takes_arguments_and_steps(tmp_path: Path) -> None:
+    result = run("schedule", "cosine", "rate=0.3", "--steps", "20", "--out", str(tmp_path / "a.svg"))
+    assert result.stdout.startswith("cosine(steps=20, rate=0.3, end=0.0)\n")
+    assert (tmp_path / "a.svg").read_text("utf-8").startswith("<?xml")
+    listed = run("schedule", "multi_factor", "milestones=[5, 9]", "rate=2")
+    assert "boundaries=(5, 9), values=(2.0, 1.0, 0.5)" in listed.stdout
+
+
+def test_a_wrong_schedule_is_refused() -> None:
+    refused(run("schedule", "cosin"), "did you mean cosine")
+    refused(run("schedule", "cosine", "rat=1"), "did you mean rate")
+    refused(run("schedule", "cosine", "rate=-1"), "rate must be a finite number ≥ 0; got -1")
+    refused(run("schedule", "cosine", "rate"), "key=value")
+    refused(run("schedule", "cosine", "--out", "a.pdf"), ".png or .svg", "a.pdf")
+
+
+def test_compare_prints_the_ranking_and_writes_a_folder(tmp_path: Path) -> None:
+    options = [
+        "--only",
+        "adam,lion",
+        "--rates",
+        "2",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--out",
+        str(tmp_path / "new" / "place"),
+    ]
+    result = run("compare", "airfoil", "--data", str(data_folder()), *options)
+    assert result.exit_code == 0, result.stderr
+    ranked = [line.split()[:2] for line in result.stdout.splitlines() if line[:2] in ("1 ", "2 ")]
+    assert ranked == [["1", "adam"], ["2", "lion"]]
+    assert "2 optimizers × 2 learning rates × 1 seed = 4 runs" in result.stderr
+    assert "done: 4 runs" in result.stderr
+    names = {p.name for p in (tmp_path / "new" / "place").iterdir()}
+    assert names == {"results.json", "report.md", "curves.png", "curves.svg", "rates.png", "rates.svg"}
+
+
+def test_compare_as_json_is_the_file_and_quiet_is_quiet(tmp_path: Path) -> None:
+    options = [
+        "--only",
+        "adam",
+        "--rates",
+        "1",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--out",
+        str(tmp_path),
+        "--json",
+        "--quiet",
+    ]
+    result = run("compare", "digits", *options)
+    assert result.stderr == ""
+    document = json.loads(result.stdout)
+    assert document == json.loads((tmp_path / "results.json").read_text("utf-8"))
+    assert document["task"]["name"] == "digits"
+    assert 0 < document["ranking"][0]["accuracy"]["median"] < 1
+    assert document["complete"] is True
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_ctrl_c_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    done = []
+
+    def interrupted(task: Task, job: train.Job, epochs: int) -> train.Run:
+        if len(done) == after:
+            raise KeyboardInterrupt
+        done.append(job)
+        return train.train(task, job, epochs)
+
+    monkeypatch.setattr(search, "train", interrupted)
+    options = ["--only", "adam", "--rates", "1", "--epochs", "1", "--out", str(tmp_path)]
+    result = run("compare", "airfoil", "--data", str(data_folder()), *options)
+    assert result.exit_code == 130
+    if after:
+        document = json.loads((tmp_path / "results.json").read_text("utf-8"))
+        assert (document["complete"], len(document["runs"])) == (False, after)
+        assert "interrupted: 2 runs" in result.stderr
+        assert (tmp_path / "report.md").exists()
+    else:
+        assert "nothing was written" in result.stderr
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_done_is_written_while_more_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watched(task: Task, job: train.Job, epochs: int) -> train.Run:
+        seen.append(len(json.loads(kept.read_text("utf-8"))["runs"]) if kept.exists() else 0)
+        return train.train(task, job, epochs)
+
+    kept = tmp_path / "results.json"
+    monkeypatch.setattr(cli, "KEEP_EVERY", -1.0)
+    monkeypatch.setattr(search, "train", watched)
+    options = ["--only", "adam", "--rates", "1", "--epochs", "1", "--out", str(tmp_path)]
+    assert run("compare", "airfoil", "--data", str(data_folder()), *options).exit_code == 0
+    assert seen == [0, 1, 2]
+    assert json.loads(kept.read_text("utf-8"))["complete"] is True
+
+
+def test_compare_refuses_what_it_cannot_do(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "out"))
+    refused(run("compare", "digit", *out), "did you mean digits", "airfoil")
+    refused(run("compare", "digits", "--only", "adam,lino", *out), "'lino'", "did you mean lion", "yogi")
+    refused(run("compare", "digits", "--data", str(tmp_path), *out), "--data")
+    (tmp_path / "airfoil_self_noise.dat").write_text("1 2 3")
+    refused(run("compare", "airfoil", "--data", str(tmp_path), *out), "sha256", "74c75fd71783f1e6")
+    refused(run("compare", "digits", "--only", "adam", "--out", str(tmp_path / "airfoil_self_noise.dat")), "exists")
+    assert not (tmp_path / "out").exists()
+    assert run("compare", "digits", "--seeds", "0", *out).exit_code == 2
+
+
+@pytest.fixture
+def benchmarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two benchmark modules that measure nothing, one of them below what it promises."""
+    (tmp_path / "_shared.py").write_text("BASE = {'peer': 'numpy', 'limit': None, 'floor': 1.0, 'detail': ''}")
+    for name, ratio in (("fast", 2.0), ("slow", 0.5)):
+        body = f"def main(quick=False):\n    return [dict(BASE, name=f'{name}, {{quick}}', ratio={ratio})]\n"
+        (tmp_path / f"{name}.py").write_text("from _shared import BASE\n" + body)
+    monkeypatch.setattr(bench, "modules", lambda: {p.stem: p for p in sorted(tmp_path.glob("[a-z]*.py"))})
+
+
+@pytest.mark.usefixtures("benchmarks")
+def test_bench_measures_and_judges() -> None:
+    result = run("bench", "fast", "--quick", "--json")
+    assert result.exit_code == 0
+    row = {"peer": "numpy", "limit": None, "floor": 1.0, "detail": "", "name": "fast, True", "ratio": 2.0}
+    assert json.loads(result.stdout) == [row]
+    both = run("bench")
+    assert both.exit_code == 1
+    assert "✗ below" in both.stdout
+    assert "0.50 ×" in both.stdout
+    refused(run("bench", "fats"), "did you mean fast")
+
+
+def test_the_benchmarks_of_this_checkout_are_found() -> None:
+    assert bench.modules()
+    assert not any(name.startswith("_") for name in bench.modules())
+
+
+def test_without_the_lab_the_user_is_told_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "typer" or name == "stepwell.cli"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "typer", None)  # pyright: ignore[reportArgumentType]
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # the command line's own reaction to SIGTERM
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert 'pip install "stepwell[lab]"' in capsys.readouterr().err
+
+
+def test_python_dash_m() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stepwell", "rules", "lion"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("lion\n")
