@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.lab.conftest import data_folder
 from typer.testing import CliRunner, Result
 
-from stepwell import __version__, cli, schedules
+from stepwell import __version__, cli, files, schedules
 from stepwell.__main__ import main
 from stepwell.lab import bench, search, train
 from stepwell.lab.tasks import Task
@@ -168,6 +169,20 @@ def test_what_is_done_is_written_while_more_is_trained(tmp_path: Path, monkeypat
     assert json.loads(kept.read_text("utf-8"))["complete"] is True
 
 
+def test_a_full_disk_is_said_and_the_ranking_still_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", full)
+    result = run(
+        "compare", "digits", "--only", "adam", "--rates", "1", "--seeds", "1", "--epochs", "1", "--out", str(tmp_path)
+    )
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert "adam" in result.stdout
+    assert not list(tmp_path.iterdir())
+
+
 def test_compare_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     out = ("--out", str(tmp_path / "out"))
     refused(run("compare", "digit", *out), "did you mean digits", "airfoil")
@@ -196,7 +211,8 @@ def test_bench_measures_and_judges() -> None:
     assert result.exit_code == 0
     row = {"peer": "numpy", "limit": None, "floor": 1.0, "detail": "", "name": "fast, True", "ratio": 2.0}
     assert json.loads(result.stdout) == [row]
-    both = run("bench")
+    assert run("bench").exit_code == 0
+    both = run("bench", "--strict")
     assert both.exit_code == 1
     assert "✗ below" in both.stdout
     assert "0.50 ×" in both.stdout

@@ -32,9 +32,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-RESERVED = frozenset({
-    "check_finite", "clip_norm", "ema", "ema_decay", "grad_scale", "l2_decay", "maximize", "params", "step", "zero_grad",
-})  # fmt: skip
+RESERVED = frozenset(
+    "check_finite clip_norm ema ema_decay grad_scale l2_decay maximize params step zero_grad".split()  # noqa: SIM905
+)
 """Names of the engines' own arrays, scalars and options, which a rule cannot take."""
 
 

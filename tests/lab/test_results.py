@@ -9,7 +9,7 @@ import pytest
 from tests.lab.synthetic import results, run
 from tests.lab.test_train import numbers
 
-from stepwell.lab import files
+from stepwell import files
 from stepwell.lab.compare import compare
 from stepwell.lab.results import Results, Spread
 from stepwell.lab.search import Search

@@ -23,7 +23,7 @@ class Scaled:
             for j, p in enumerate(params):
                 p.grad = (gradient(p.shape, p.dtype, k, j) * factor).to(p.dtype)
             if spoil is not None:
-                params[1].grad[-1] = spoil
+                params[1].grad[-1] = spoil  # pyright: ignore[reportOptionalSubscript]
             if unscale:
                 scaler.unscale_(optimizer)
             if clip is not None:

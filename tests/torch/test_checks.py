@@ -37,7 +37,8 @@ OPTIONS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("Adam", {"betas": (0.9,)}, TypeError, "betas must be a pair of numbers; got (0.9,)"),
     ("Adam", {"betas": (0.9, 0.99, 0.999)}, TypeError, "betas must be a pair of numbers; got (0.9, 0.99, 0.999)"),
     ("Adam", {"betas": 0.9}, TypeError, "betas must be a pair of numbers; got 0.9"),
-    ("Adam", {"betas": "ab"}, TypeError, "betas[0] must be a number in [0, 1); got 'a'"),
+    ("Adam", {"betas": "ab"}, TypeError, "betas must be a pair of numbers; got 'ab'"),
+    ("Adam", {"betas": ("a", 0.9)}, TypeError, "betas[0] must be a number in [0, 1); got 'a'"),
     ("Adam", {"eps": -1e-8}, ValueError, f"eps must be {REAL} ≥ 0; got -1e-08"),
     ("Adam", {"eps": NAN}, ValueError, f"eps must be {REAL} ≥ 0; got nan"),
     ("Adam", {"weight_decay": -1}, ValueError, f"weight_decay must be {REAL} ≥ 0; got -1"),
@@ -75,6 +76,8 @@ def test_the_same_option_of_a_group(name: str, options: dict[str, Any], error: t
         error, said = TypeError, f"has no option {next(iter(options))!r}"
     elif name == "Lion" and "betas" in options:
         error, said = TypeError, "has no option 'betas'"
+    elif options == {"nesterov": True}:
+        return  # torch lets a group of a Nesterov optimizer go without momentum
     optimizer = getattr(door, name)(parameters(SMALL, torch.float32))
     before = copy.deepcopy(optimizer.state_dict())
     with pytest.raises(error) as caught:
@@ -115,7 +118,7 @@ def test_params_that_are_none(case: str, name: str) -> None:
 
 
 def test_the_base_class_is_not_an_optimizer() -> None:
-    with pytest.raises(TypeError, match="Optimizer is a base; use one of stepwell.torch's optimizers, or from_rule"):
+    with pytest.raises(TypeError, match=r"Optimizer is a base; use one of stepwell\.torch's optimizers, or from_rule"):
         door.Optimizer([p()], {"lr": 0.1, "weight_decay": 0.0, "maximize": False})
 
 
@@ -126,7 +129,7 @@ def test_from_rule_takes_rules_alone(what: Any) -> None:
 
 
 def test_a_name_that_is_not_there() -> None:
-    with pytest.raises(AttributeError, match="'stepwell.torch' has no attribute 'Adan'"):
+    with pytest.raises(AttributeError, match=r"'stepwell\.torch' has no attribute 'Adan'"):
         door.Adan  # noqa: B018
 
 
@@ -177,16 +180,7 @@ def test_a_gradient_that_does_not_belong_to_its_parameter(case: str, steps: int)
 # --- state dicts
 
 
-def damage(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A state dict after `change`, which edits it or returns another."""
-
-    def apply(packed: Any) -> Any:
-        changed = change(packed)
-        return packed if changed is None else changed
-
-    return apply
-
-
+# Each edits a state dict, or returns another.
 DAMAGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "none": (lambda d: 7, "state_dict must be a dict with the keys 'state' and 'param_groups'; got 7"),
     "empty": (lambda d: {}, "state_dict must have the keys 'state' and 'param_groups'; got []"),

@@ -57,6 +57,15 @@ def test_adagrad_takes_a_group_between_steps_too() -> None:
     assert torch.equal(optimizer.state[q]["sum"], torch.full((3,), 5.0))
 
 
+def test_a_group_without_momentum_beside_a_nesterov_one() -> None:
+    options = {"lr": 0.1, "momentum": 0.9, "nesterov": True}
+    pair = Pair(
+        lambda params: door.SGD([{"params": params[:1]}, {"params": params[1:], "momentum": 0}], **options),
+        lambda params: torch.optim.SGD([{"params": params[:1]}, {"params": params[1:], "momentum": 0}], **options),
+    )
+    pair.train(4)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_options_edited_between_steps(name: str) -> None:
     pair = named_pair(name, rich(name))

@@ -240,7 +240,7 @@ def test_every_combination_of_stages(decay: float, maximize: bool) -> None:
             mine.step()
             recipe(yours, qs, averages, options)
             close(ps, qs, f"{options}, step {step}", 1e-12)
-        for p, q, average in zip(ps, qs, averages, strict=True):
+        for p, average in zip(ps, averages, strict=True):
             assert ("ema" in mine.state[p]) == (ema is not None)
             if ema is not None:
                 assert_close(mine.state[p]["ema"], average, f"{options}, ema", 1e-12, scale=0.01)

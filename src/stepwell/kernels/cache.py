@@ -5,7 +5,6 @@ renamed, so readers and racing writers see all of it or nothing; one that is dam
 Where nothing can be written, kernels are compiled in memory, and that is said once.
 """
 
-import contextlib
 import functools
 import hashlib
 import os
@@ -16,6 +15,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from stepwell import files
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
 
@@ -107,20 +108,10 @@ def _checksum(path: Path, payload: bytes) -> bytes:
 
 
 def _write(path: Path, payload: bytes) -> None:
-    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(_checksum(path, payload) + payload)
-        os.replace(temporary, path)
-        temporary = None
+        files.write(path, _checksum(path, payload) + payload)
     except OSError as error:
         _say_once(path.parent, error)
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
 
 
 _said: set[Path] = set()

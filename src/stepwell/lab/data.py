@@ -7,8 +7,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from stepwell.files import write
 from stepwell.kernels import cache
-from stepwell.lab.files import write
 
 VARIABLE = "STEPWELL_DATA"
 SECONDS = 30.0

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import stepwell
-from stepwell.lab.files import write
+from stepwell.files import write
 from stepwell.lab.search import Search
 from stepwell.lab.train import Run
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stepwell.lab.files import write
+from stepwell.files import write
 from stepwell.lab.names import count
 from stepwell.lab.results import Results
 from stepwell.pages import figures, tables

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stepwell.lab.files import write
+from stepwell.files import write
 from stepwell.rules import named
 
 if TYPE_CHECKING:

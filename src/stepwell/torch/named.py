@@ -37,6 +37,11 @@ class _Named(Optimizer):
         super().__init__(params, defaults, **whole_step)
 
 
+def _allow_nesterov(momentum: float, dampening: float) -> None:
+    if momentum <= 0 or dampening != 0:
+        raise ValueError(f"nesterov=True needs momentum > 0 and dampening = 0; got {momentum=!r}, {dampening=!r}")
+
+
 class SGD(_Named):
     """Gradient descent, with momentum, dampening and Nesterov's form: torch.optim.SGD."""
 
@@ -50,17 +55,15 @@ class SGD(_Named):
         foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
         **whole_step: Unpack[WholeStep],
     ):  # fmt: skip
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError(
-                "nesterov=True needs momentum > 0 and dampening = 0; "
-                f"got momentum={momentum!r}, dampening={dampening!r}"
-            )
+        if nesterov:
+            _allow_nesterov(momentum, dampening)
         super().__init__(locals())
 
     def rule_of(self, group: Group) -> Rule:
         if group["momentum"] == 0:
             return rules.gradient_descent
         if group["nesterov"]:
+            _allow_nesterov(group["momentum"], group["dampening"])
             return rules.nesterov
         return rules.momentum_dampened if group["dampening"] != 0 else rules.momentum
 
@@ -105,8 +108,8 @@ class RMSprop(_Named):
 
     def rule_of(self, group: Group) -> Rule:
         if group["centered"]:
-            return rules.rmsprop_centered_momentum if group["momentum"] > 0 else rules.rmsprop_centered
-        return rules.rmsprop_momentum if group["momentum"] > 0 else rules.rmsprop
+            return rules.rmsprop_centered_momentum if group["momentum"] != 0 else rules.rmsprop_centered
+        return rules.rmsprop_momentum if group["momentum"] != 0 else rules.rmsprop
 
 
 class Adadelta(_Named):

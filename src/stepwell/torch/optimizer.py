@@ -86,7 +86,7 @@ class Optimizer(torch.optim.Optimizer):
             group["params"] = list(group["params"])
         checks.distinct(group)
         checks.group(self, group)
-        if callable(group["lr"]):
+        if callable(group.get("lr")):
             self._schedules[len(self.param_groups)] = group["lr"]
             group |= {"lr": rate_at(group["lr"], 0), "schedule_step": 0}
         super().add_param_group(group)
@@ -222,7 +222,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def _scalars(self, k: int, group: Group, signature: tuple[Rule, Stages], scale: float) -> list[float]:
         """The scalars of a group in its kernel's order: the rule's hyperparameters, then those of the stages."""
-        if callable(group["lr"]):
+        if callable(group.get("lr")):
             self._schedules[k] = group["lr"]
             group.setdefault("schedule_step", state.steps_done(self, group))
         if k in self._schedules:

@@ -1,5 +1,6 @@
 """Files that are whole or not there: written under another name, then renamed."""
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -15,7 +16,8 @@ def write(path: Path, content: bytes | str) -> None:
         os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's own mode shuts out everybody else
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         raise
 
 
