@@ -77,6 +77,15 @@ def test_a_step_that_is_the_new_state_still_defines_it():
     assert lines(velocity) == [r"v_{t} &= \eta g_{t} + v_{t-1}", "p_{t} &= p_{t-1} - v_{t}"]
 
 
+def test_a_step_with_a_name_is_printed_once():
+    @rule
+    def named(g, *, lr: Rate = 1):
+        step = lr * g
+        return step
+
+    assert lines(named) == [r"p_{t} &= p_{t-1} - \eta g_{t}"]
+
+
 def test_states_that_are_copies_are_printed():
     @rule
     def copies(g, a, b, c, d, e):

@@ -166,5 +166,14 @@ def test_where_agrees_with_numpy(pair):
         assert_same(where(array > 0, array, y).item(), expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_where_of_two_numbers_keeps_their_digits(dtype):
+    """0.1 in single precision would be wrong in the ninth digit."""
+    g = torch.tensor([2.0, -2.0], dtype=dtype)
+    assert (g * where(g > 0, 0.1, 0.3)).tolist() == [2.0 * 0.1, -2.0 * 0.3]
+    g = g.numpy()
+    assert (g * where(g > 0, 0.1, 0.3)).tolist() == [2.0 * 0.1, -2.0 * 0.3]
+
+
 def assert_same(found: Any, expected: Any) -> None:
     np.testing.assert_array_equal(np.float64(found), np.float64(expected))

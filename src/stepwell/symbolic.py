@@ -115,8 +115,6 @@ def _apply(name: str, *args: Any) -> Any:
         with np.errstate(all="ignore"):
             return getattr(np, name)(*args).item()
     library = _library(array)
-    if name == "where":
-        return library.where(*args)
     return getattr(library, name)(*(library.full_like(array, a) if _is_number(a) else a for a in args))
 
 
@@ -156,7 +154,10 @@ def where(condition: Any, x: Any, y: Any) -> Any:
         return x if condition else y
     if any(isinstance(a, Expr) for a in (condition, x, y)):
         return Expr("where", (Expr.condition(condition), Expr.of(x), Expr.of(y)))
-    return _apply("where", condition, x, y)
+    library = _library(condition)
+    if _is_number(x) and _is_number(y) and library.__name__ == "torch":
+        x = library.tensor(x, dtype=library.float64)  # torch rounds two bare numbers to its default, single precision
+    return library.where(condition, x, y)
 
 
 def sign(x: Any) -> Any:

@@ -68,7 +68,8 @@ def _gradients(sizes: tuple[int, ...], step: int) -> list[np.ndarray]:
 
 
 def group_of(k: int) -> int:
-    return k % 2
+    """Tensors 1 and 2 have one group and two ages, 0 and 1 two groups and one age, and so on."""
+    return (k + 1) // 2 % 2
 
 
 Engine = Callable[[Work], Iterator[list[Arrays]]]  # what the arrays are after each step
@@ -132,7 +133,7 @@ def by_kernel(
 
 
 def age(k: int) -> int:
-    return AGES[k % len(AGES)]
+    return AGES[k // 2 % len(AGES)]
 
 
 def address(x: np.ndarray) -> int:

@@ -1,54 +1,16 @@
-"""Compiled kernels on disk: found again, named by all that shaped them, and never in the way when the disk is."""
+"""Compiled kernels on disk: found again, named by all that shaped them; what is damaged is replaced."""
 
-import errno
 import hashlib
-import os
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numba
 import pytest
-from numba.core.dispatcher import Dispatcher
-from tests.kernels.harness import EVERY_STAGE, PLAIN, SMALL, Work, assert_same, by_kernel, by_reference
+from tests.kernels.harness import EVERY_STAGE, PLAIN
+from tests.kernels.tiny import NAME, SIGNATURE, SOURCE, files, twice
 
 from stepwell import rules
 from stepwell.kernels import cache, cpu
-
-SOURCE, NAME, SIGNATURE = "def twice(x):\n    return 2 * x\n", "twice", "float64(float64)"
-
-
-@pytest.fixture
-def kept(tmp_path, monkeypatch) -> Path:
-    """An empty folder for compiled kernels; nothing is remembered of earlier complaints."""
-    folder = tmp_path / "a" / "cache"
-    monkeypatch.setenv("STEPWELL_CACHE", str(folder))
-    monkeypatch.setattr(cache, "_said", set())
-    return folder
-
-
-@pytest.fixture
-def compilations(monkeypatch) -> list[str]:
-    """The names of functions that were compiled, not loaded."""
-    names: list[str] = []
-    compile_ = Dispatcher.compile
-
-    def watched(self: Any, signature: Any) -> Any:
-        names.append(self.__name__)
-        return compile_(self, signature)
-
-    monkeypatch.setattr(Dispatcher, "compile", watched)
-    return names
-
-
-def twice(source: str = SOURCE, **kwargs: Any) -> Any:
-    function = cache.compiled(source, NAME, SIGNATURE, **kwargs)
-    assert function(21.0) == 42.0
-    return function
-
-
-def files(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder)) if folder.exists() else []
 
 
 def test_a_kernel_is_compiled_once_and_then_loaded(kept, compilations):
@@ -110,88 +72,6 @@ def test_the_file_of_another_kernel_is_not_taken_for_it(kept, compilations):
     path.write_bytes(content)
     twice()
     assert len(compilations) == 3
-
-
-def a_file_is_in_its_way(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    folder.parent.write_text("a file")
-
-
-def there_is_no_such_place(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setenv("STEPWELL_CACHE", "/proc/stepwell" if os.path.isdir("/proc") else f"{os.devnull}/stepwell")
-
-
-def it_is_read_only(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Root may write everywhere, so the call is made to fail, as it does: with a new name each time."""
-    folder.mkdir(parents=True)
-
-    def mkstemp(dir: Path, prefix: str, suffix: str) -> Any:
-        raise PermissionError(errno.EACCES, "Permission denied", f"{dir}/{prefix}{os.urandom(4).hex()}{suffix}")
-
-    patch.setattr(cache.tempfile, "mkstemp", mkstemp)
-
-
-class FullDisk:
-    """A file that takes a thousand bytes."""
-
-    def __init__(self, descriptor: int, mode: str):
-        self.file = open(descriptor, mode)
-
-    def __enter__(self) -> "FullDisk":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.file.close()
-
-    def write(self, content: bytes) -> None:
-        self.file.write(content[:1000])
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def the_disk_is_full(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(cache.os, "fdopen", FullDisk)
-
-
-def nothing_may_be_renamed(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    def replace(source: str, target: Path) -> None:
-        assert os.path.getsize(source) > 1000
-        raise PermissionError(errno.EPERM, "Operation not permitted", str(target))
-
-    patch.setattr(cache.os, "replace", replace)
-
-
-TROUBLES = [a_file_is_in_its_way, there_is_no_such_place, it_is_read_only, the_disk_is_full, nothing_may_be_renamed]
-
-
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda f: f.__name__)
-def test_where_nothing_can_be_kept_kernels_are_compiled_and_that_is_said_once(trouble, kept, compilations, monkeypatch):
-    kept.parent.parent.mkdir(exist_ok=True)
-    trouble(kept, monkeypatch)
-    with pytest.warns(RuntimeWarning) as said:
-        twice()
-        twice()
-        twice(SOURCE + "# another\n")
-    assert len(said) == 1
-    for part in ("cannot keep compiled kernels", str(cache.folder()), "STEPWELL_CACHE"):
-        assert part in str(said[0].message)
-    assert len(compilations) == 3
-    assert files(kept) == []  # nothing half-written either
-
-
-def test_an_interrupted_write_leaves_nothing_behind(kept, monkeypatch):
-    def interrupted(source: str, target: Path) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cache.os, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        twice()
-    assert files(kept) == []
-
-
-def test_a_whole_step_is_right_where_nothing_can_be_kept(kept, monkeypatch):
-    it_is_read_only(kept, monkeypatch)
-    make = cpu.kernel.__wrapped__
-    with pytest.warns(RuntimeWarning, match="cannot keep compiled kernels"):
-        assert_same(Work(rules.adam, sizes=SMALL), lambda work: by_kernel(work, make=make), by_reference)
 
 
 def test_all_that_shapes_machine_code_names_another_file(kept, monkeypatch):

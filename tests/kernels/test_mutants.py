@@ -14,10 +14,10 @@ from stepwell.kernels import Stages, cpu, trace
 from stepwell.rule import Rule
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MUTANTS)
-def test_a_wrong_kernel_is_rejected(name, dtype):
-    work = Work(MUTANTS[name][0], dtype=dtype, sizes=SMALL)
+def test_a_wrong_kernel_is_rejected(name):
+    """In float32, whose tolerance is the widest."""
+    work = Work(MUTANTS[name][0], sizes=SMALL)
     assert_same(work, by_kernel, by_reference)
     with pytest.raises(AssertionError, match="error"):
         assert_same(work, lambda work: by_kernel(work, rule=mutant(name)), by_reference)

@@ -3,8 +3,11 @@
 import hashlib
 import multiprocessing
 import os
+import queue
 import sys
 import threading
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,10 +84,10 @@ def test_small_work_stays_on_the_calling_thread(pieces):
 def test_from_two_threads_at_once():
     alone, found = bits(), {}
 
-    def train(k: int) -> None:
+    def run(k: int) -> None:
         found[k] = [bits(threads=3) for _ in range(4)]
 
-    threads = [threading.Thread(target=train, args=(k,), daemon=True) for k in range(2)]
+    threads = [threading.Thread(target=run, args=(k,), daemon=True) for k in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -92,12 +95,30 @@ def test_from_two_threads_at_once():
     assert found == {0: [alone] * 4, 1: [alone] * 4}
 
 
-def in_a_fork(queue: Any) -> None:
-    queue.put((bits(threads=3), len(pool._threads)))
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="needs a safe fork")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork") or sys.platform == "darwin", reason="needs a safe fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # Python 3.12 warns: the parent has threads
+def in_child(work: Callable[..., None], *args: Any) -> Any:
+    """What `work` puts into the queue that a forked child gives it; a child that hangs is a failure."""
+    context = multiprocessing.get_context("fork")
+    results = context.SimpleQueue()
+    child = context.Process(target=work, args=(results, *args), daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 has one: the parent has threads
+        child.start()
+    child.join(PATIENCE)
+    alive = child.is_alive()
+    child.kill()
+    assert not alive, "the child hangs"
+    assert child.exitcode == 0
+    return results.get()
+
+
+def train(results: Any) -> None:
+    results.put((bits(threads=3), len(pool._threads)))
+
+
+@needs_fork
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
 def test_after_a_fork(busy):
     """The child has none of the parent's threads; the parent may be in the middle of a step."""
@@ -112,23 +133,29 @@ def test_after_a_fork(busy):
     other = threading.Thread(target=work, daemon=True)
     if busy:
         other.start()
-    context = multiprocessing.get_context("fork")
     try:
         for _ in range(3 if busy else 1):
-            queue = context.SimpleQueue()
-            child = context.Process(target=in_a_fork, args=(queue,), daemon=True)
-            child.start()
-            child.join(PATIENCE)
-            alive = child.is_alive()
-            child.kill()
-            assert not alive, "the child hangs"
-            assert child.exitcode == 0
-            assert queue.get() == (alone, 2)
+            assert in_child(train) == (alone, 2)
     finally:
         stop.set()
         if busy:
             other.join(PATIENCE)
     assert bits(threads=3) == alone
+
+
+def with_a_task_left(results: Any, done: list[str]) -> None:
+    pool.run(lambda low, high: None, 3, 3, 1)
+    results.put(done)
+
+
+@needs_fork
+def test_a_fork_does_not_inherit_work(monkeypatch):
+    """What waits in the parent's queue is the parent's."""
+    done: list[str] = []
+    waiting = queue.SimpleQueue()
+    waiting.put(lambda: done.append("the parent's"))
+    monkeypatch.setattr(pool, "_tasks", waiting)
+    assert in_child(with_a_task_left, done) == []
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -45,8 +45,9 @@ def test_adagrad_starts_complex_sums_as_torch_does() -> None:
 def test_a_lazily_conjugated_gradient() -> None:
     pair = named_pair("Adam", sizes=(5,), dtype=torch.complex128)
     g = gradient((5,), torch.complex128, 4)
-    for _ in range(3):
-        pair.ps[0].grad, pair.qs[0].grad = g.clone().conj(), g.conj().resolve_conj()
+    for conjugated in (False, True, True, False, True):
+        pair.ps[0].grad = g.clone().conj() if conjugated else g.clone()
+        pair.qs[0].grad = pair.ps[0].grad.resolve_conj().clone()
         for optimizer in pair.both:
             optimizer.step()
         assert_same_state(*pair.both, "conjugated")

@@ -129,6 +129,14 @@ def test_a_schedule_given_between_steps_starts_where_training_is() -> None:
     assert seen == [3, 4]
 
 
+def test_a_schedule_given_before_the_first_step() -> None:
+    p = leaf()
+    optimizer = door.Yogi([p], initial_accumulator=0.25, eps=0.0)
+    optimizer.param_groups[0]["lr"] = falling
+    assert rates_of(optimizer, p, 1)[0] > 0
+    assert optimizer.state[p]["v"].item() == pytest.approx(0.25 + 1e-3)
+
+
 @pytest.mark.parametrize("way", ["state_dict", "deepcopy"])
 def test_a_resumed_run_has_the_same_rates(way: str) -> None:
     p = leaf()

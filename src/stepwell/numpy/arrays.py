@@ -52,6 +52,8 @@ class Parameters:
             g = grads[key]
             if g is None:
                 continue
+            if isinstance(g, np.generic):  # what NumPy makes of an array of no dimensions
+                g = np.asarray(g)
             if not isinstance(g, np.ndarray) or g.shape != p.shape or g.dtype != p.dtype:
                 got = f"{g.dtype} of shape {g.shape}" if isinstance(g, np.ndarray) else type(g).__name__
                 raise ValueError(f"grads[{key!r}] must be an array of {p.dtype} of shape {p.shape}; got {got}")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from stepwell.domain import NonNegative, check
 from stepwell.kernels import Stages, cpu
+from stepwell.torch.eager import is_finite
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Optimizer
@@ -75,7 +76,7 @@ def gradients(optimizer: "Optimizer", finite: bool) -> None:
         for p in group["params"]:
             if p.grad is not None:
                 _gradient(p, p.grad)
-                if finite and not torch.isfinite(p.grad).all():
+                if finite and not is_finite(p.grad):
                     raise FloatingPointError(FINITE)
 
 

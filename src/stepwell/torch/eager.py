@@ -24,11 +24,11 @@ class Loose:
 
     def sum_of_squares(self) -> float:
         """Σg², in double precision."""
-        return float(_real(self.p.grad).double().square().sum()) if self.p.grad is not None else 0.0
+        return float(_gathered(_real(self.p.grad).double().square().sum())) if self.p.grad is not None else 0.0
 
     def gradient_is_finite(self) -> bool:
         """Whether the gradient has no NaN or infinity."""
-        return self.p.grad is None or bool(torch.isfinite(self.p.grad).all())
+        return self.p.grad is None or is_finite(self.p.grad)
 
     @torch.no_grad()
     def run(self, scalars: dict[str, float]) -> None:
@@ -46,6 +46,15 @@ class Loose:
                 places[name].fill_(value)
         if self.stages.zero and self.p.grad is not None:
             self.p.grad.zero_()
+
+
+def is_finite(x: Tensor) -> bool:
+    """Whether a tensor has no NaN or infinity, on any of the machines that it is spread over."""
+    return bool(_gathered(torch.isfinite(x).all()))
+
+
+def _gathered(x: Any) -> Any:
+    return x.full_tensor() if hasattr(x, "full_tensor") else x  # a DTensor's number is one machine's share
 
 
 def _real(x: Tensor) -> Tensor:

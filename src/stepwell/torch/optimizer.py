@@ -135,11 +135,12 @@ class Optimizer(torch.optim.Optimizer):
 
     def hyperparameters(self, group: Group) -> dict[str, float]:
         """The rule's hyperparameters as a group gives them now."""
-        values = {}
-        for name in self.rule_of(group).hyperparameters:
-            place = self.arguments.get(name, name)
-            values[name] = float(group[place] if isinstance(place, str) else group[place[0]][place[1]])
-        return values
+        return {name: self.hyperparameter(group, name) for name in self.rule_of(group).hyperparameters}
+
+    def hyperparameter(self, group: Group, name: str) -> float:
+        """One of the rule's hyperparameters as a group gives it now."""
+        place = self.arguments.get(name, name)
+        return float(group[place] if isinstance(place, str) else group[place[0]][place[1]])
 
     # --- the step -------------------------------------------------------------------------------------------------
 
@@ -161,12 +162,13 @@ class Optimizer(torch.optim.Optimizer):
             or torch_optimizer._global_optimizer_pre_hooks
             or torch_optimizer._global_optimizer_post_hooks
             or torch.autograd._profiler_enabled()
+            or torch.compiler.is_compiling()
         ):
-            return _observed_step(self, closure)
+            return _observed_step(self) if closure is None else _observed_step(self, closure)
         return self._step(closure)
 
     step.hooked = True  # pyright: ignore[reportFunctionMemberAccess]
-    # torch would wrap it to run hooks and profiling; `step` does so where there are any
+    # torch would wrap it to run hooks and profiling; `step` does so where there are any, and breaks a compiled graph
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
@@ -267,13 +269,14 @@ class Optimizer(torch.optim.Optimizer):
         self._swapped = not self._swapped
 
 
-def _checked(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
-    assert isinstance(optimizer, Optimizer)
+def _checked(optimizer: Any, state_dict: dict[str, Any]) -> dict[str, Any]:
     checks.saved(optimizer, state_dict)
     return state.exact(optimizer, state_dict)
 
 
-_observed_step = torch.optim.Optimizer.profile_hook_step(lambda self, closure=None: self._step(closure))
+_observed_step = torch._disable_dynamo(
+    torch.optim.Optimizer.profile_hook_step(lambda self, closure=None: self._step(closure))
+)
 
 
 _KINDS: dict[tuple[bool, ...], Stages] = {}

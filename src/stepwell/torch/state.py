@@ -28,7 +28,8 @@ def ready(optimizer: "Optimizer", p: Tensor, group: "Group", rule: Rule, stages:
     named[STEP] = _as_number(state, STEP, STEP_DTYPE)
     for name, key in wanted.items():
         if state.get(key) is None:
-            start = rule.start_of(name, optimizer.hyperparameters(group)) if rule.start[name] else 0.0
+            source = rule.start[name]
+            start = optimizer.hyperparameter(group, source) if isinstance(source, str) else source
             state[key] = torch.tensor(start, dtype=NUMBER_DTYPE) if name in program.scalar_state else _full(p, start)
         named[name] = _as_number(state, key, NUMBER_DTYPE) if name in program.scalar_state else _as_array(state, key, p)
     if stages.ema:

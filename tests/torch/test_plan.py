@@ -1,0 +1,121 @@
+"""The prepared step: kept while nothing it rests on changes, made anew when something does, and holding no memory."""
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+import torch
+from tests.torch.harness import SMALL, assert_same_training, give_gradients, parameters
+from tests.torch.options import NAMES, rich
+
+import stepwell.torch as door
+from stepwell.torch import batch
+
+
+def plans(optimizer: door.Optimizer, ps: list[torch.Tensor], steps: int, replaced: bool) -> list[int]:
+    """Which plan each step ran, as identities."""
+    found = []
+    for step in range(steps):
+        if replaced:
+            give_gradients(ps, step=step)
+        optimizer.step()
+        found.append(optimizer._plan)
+    return [found.index(plan) for plan in found]
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["gradients kept", "gradients replaced"])
+def test_a_plan_is_kept(replaced: bool) -> None:
+    ps = parameters(SMALL, torch.float32)
+    give_gradients(ps, step=0)
+    assert plans(door.Adam(ps), ps, 5, replaced) == [0] * 5
+
+
+def test_options_that_are_numbers_do_not_cost_a_plan() -> None:
+    ps = parameters(SMALL, torch.float32)
+    give_gradients(ps, step=0)
+    optimizer = door.Adam(ps, weight_decay=0.1)
+    for lr in (0.1, 0.2, 0.3):
+        optimizer.param_groups[0] |= {"lr": lr, "betas": (lr, 0.9), "weight_decay": lr}
+        assert plans(optimizer, ps, 2, True) == [0, 0]
+    first = optimizer._plan
+    optimizer.param_groups[0]["weight_decay"] = 0.0
+    optimizer.step()
+    assert optimizer._plan is not first
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_torchs_fast_way_to_addresses_the_numbers_are_the_same(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "ADDRESS_OF", None)
+    assert_same_training(
+        lambda params: getattr(door, name)(params, **rich(name)),
+        lambda params: getattr(torch.optim, name)(params, **rich(name), foreach=False),
+        sizes=(0, *SMALL),
+        dtype=torch.float64,
+    )
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+def test_what_moves_is_noticed(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fast:
+        monkeypatch.setattr(batch, "ADDRESS_OF", None)
+    w = torch.nn.Parameter(torch.zeros(5))
+    optimizer = door.SGD([w], lr=1.0, momentum=0.5)
+    w.grad = torch.ones(5)
+    optimizer.step()
+    optimizer.step()
+    assert w[0].item() == -2.5
+    w.data = torch.zeros(5)
+    optimizer.step()
+    assert w[0].item() == -1.75
+    w.grad.data = torch.full((5,), 2.0)
+    optimizer.step()
+    assert w[0].item() == -1.75 - 2.875
+    optimizer.state[w]["momentum_buffer"].data = torch.zeros(5)
+    optimizer.step()
+    assert w[0].item() == -1.75 - 2.875 - 2
+
+
+@pytest.mark.parametrize("strided", [False, True], ids=["kernel", "no kernel"])
+def test_gradients_that_the_user_lets_go_are_freed(strided: bool) -> None:
+    w = torch.zeros(8, 4)[:, ::2].requires_grad_() if strided else torch.zeros(8, 2, requires_grad=True)
+    optimizer = door.Adam([w], clip_norm=1.0)
+    for _ in range(4):
+        w.grad = torch.ones(8, 2)
+        gone = weakref.ref(w.grad)
+        optimizer.step()
+        optimizer.zero_grad()
+        assert gone() is None
+
+
+def test_an_optimizer_that_is_let_go_is_freed() -> None:
+    ps = parameters(SMALL, torch.float32)
+    give_gradients(ps, step=0)
+    optimizer = door.Adam(ps)
+    optimizer.step()
+    gone: list[Any] = [weakref.ref(x) for x in (optimizer, optimizer._plan, optimizer.state[ps[0]]["exp_avg"])]
+    del optimizer
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 3
+
+
+def test_parameters_of_several_kinds_in_one_step() -> None:
+    """Two dtypes, three rules, a layout without a kernel, one parameter without a gradient, in two groups."""
+    single, double = parameters((5, 7), torch.float32), parameters((5, 7), torch.float64)
+    strided = torch.zeros(6, 4)[:, ::2].requires_grad_()
+    groups: list[dict[str, Any]] = [
+        {"params": [single[0], double[0], strided]},
+        {"params": [single[1]], "momentum": 0.0, "lr": 0.5},
+        {"params": [double[1]]},
+    ]
+    optimizer = door.SGD(groups, lr=1.0, momentum=0.9)
+    moving = [single[0], double[0], strided, single[1]]
+    before = [p.detach().clone() for p in moving]
+    for p in moving:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    for p, b, rate in zip(moving, before, (1.0, 1.0, 1.0, 0.5), strict=True):
+        torch.testing.assert_close(p.detach(), b - rate)
+    assert double[1] not in optimizer.state
