@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.conftest import data_folder
 from typer.testing import CliRunner, Result
 
 from stepwell import __version__, cli, files, schedules
@@ -16,6 +15,7 @@ from stepwell.__main__ import main
 from stepwell.lab import bench, search, train
 from stepwell.lab.tasks import Task
 from stepwell.rules import named
+from tests.lab.conftest import data_folder
 
 
 def run(*arguments: str) -> Result:

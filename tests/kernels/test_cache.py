@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numba
 import pytest
-from tests.kernels.harness import EVERY_STAGE, PLAIN
-from tests.kernels.tiny import NAME, SIGNATURE, SOURCE, files, twice
 
 from stepwell import rules
 from stepwell.kernels import cache, cpu
+from tests.kernels.harness import EVERY_STAGE, PLAIN
+from tests.kernels.tiny import NAME, SIGNATURE, SOURCE, files, twice
 
 
 def test_a_kernel_is_compiled_once_and_then_loaded(kept, compilations):

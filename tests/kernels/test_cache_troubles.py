@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kernels.harness import SMALL, Work, assert_same, by_kernel, by_reference
-from tests.kernels.tiny import SOURCE, files, twice
 
 from stepwell import files as whole_files
 from stepwell import rules
 from stepwell.kernels import cache, cpu
+from tests.kernels.harness import SMALL, Work, assert_same, by_kernel, by_reference
+from tests.kernels.tiny import SOURCE, files, twice
 
 
 def a_file_is_in_its_way(folder: Path, patch: pytest.MonkeyPatch) -> None:

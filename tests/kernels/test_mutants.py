@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.kernels.harness import EVERY_STAGE, SMALL, Work, assert_same, by_kernel, by_reference
-from tests.kernels.mutants import MUTANTS, mutant
-from tests.rules.oracles import assert_follows
-from tests.rules.test_every_rule import oracle_of
 
 from stepwell import rules
 from stepwell.kernels import Stages, cpu, trace
 from stepwell.rule import Rule
+from tests.kernels.harness import EVERY_STAGE, SMALL, Work, assert_same, by_kernel, by_reference
+from tests.kernels.mutants import MUTANTS, mutant
+from tests.rules.oracles import assert_follows
+from tests.rules.test_every_rule import oracle_of
 
 
 @pytest.mark.parametrize("name", MUTANTS)

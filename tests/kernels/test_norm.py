@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.kernels.harness import SIZES
 
 from stepwell.kernels import cpu, norm
 from stepwell.kernels.source import ADDRESSES
+from tests.kernels.harness import SIZES
 
 DTYPES = ["float32", "float64", "float16"]
 

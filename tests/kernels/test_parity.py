@@ -1,9 +1,9 @@
 """Every rule, as a kernel and eagerly, is the float64 reference: plain and with all that surrounds it."""
 
 import pytest
-from tests.kernels.harness import EVERY_STAGE, PLAIN, Work, assert_same, by_eager, by_kernel, by_reference
 
 from stepwell import rules
+from tests.kernels.harness import EVERY_STAGE, PLAIN, Work, assert_same, by_eager, by_kernel, by_reference
 
 EVERY_RULE = list(rules.named.values())
 every_work = pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.kernels.harness import EVERY_STAGE, Work, by_kernel
 
 from stepwell import rules
 from stepwell.kernels import cpu, norm, pool
 from stepwell.kernels.source import ADDRESSES
+from tests.kernels.harness import EVERY_STAGE, Work, by_kernel
 
 LARGE = (100_003, 5, 0, 250_007, 16384, 1)
 PATIENCE = 60
@@ -104,7 +104,7 @@ def in_child(work: Callable[..., None], *args: Any) -> Any:
     results = context.SimpleQueue()
     child = context.Process(target=work, args=(results, *args), daemon=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 has one: the parent has threads
+        warnings.simplefilter("ignore")  # the parent has threads: Python 3.12 says so, and JAX where it is loaded
         child.start()
     child.join(PATIENCE)
     alive = child.is_alive()

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.kernels.harness import STEPS, Work, address, age, by_kernel
 
 from stepwell import rules
 from stepwell.kernels import STAGE_SCALARS, Stages, cpu
 from stepwell.kernels.source import ADDRESSES
+from tests.kernels.harness import STEPS, Work, address, age, by_kernel
 
 N = 1003
 

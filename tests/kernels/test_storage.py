@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.kernels.harness import SMALL, Work, address
 
 from stepwell import rules
 from stepwell.kernels import cpu, eager
 from stepwell.kernels.cache import compiled
 from stepwell.kernels.source import ADDRESSES
+from tests.kernels.harness import SMALL, Work, address
 
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 SOURCE = """

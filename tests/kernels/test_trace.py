@@ -1,13 +1,13 @@
 """What the trace makes of a rule, and that the comparison would notice if it made something else."""
 
 import pytest
-from tests.kernels.harness import EVERY_STAGE, PLAIN, SMALL, Work, assert_same, by_kernel, by_reference
 
 from stepwell import rules
 from stepwell.kernels import cpu, source
 from stepwell.kernels import trace as trace_module
 from stepwell.kernels.trace import trace
 from stepwell.rule import Rate, Rule, rule, where
+from tests.kernels.harness import EVERY_STAGE, PLAIN, SMALL, Work, assert_same, by_kernel, by_reference
 
 EVERY_RULE = list(rules.named.values())
 

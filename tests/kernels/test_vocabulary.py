@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.kernels.harness import address
 
 from stepwell import rules
 from stepwell.kernels import Stages, cpu
 from stepwell.kernels.source import ADDRESSES
 from stepwell.numpy import Adam
 from stepwell.rule import Rule, exp, log, maximum, minimum, rule, sign, sqrt, tanh, where
+from tests.kernels.harness import address
 
 SPECIAL = [0.0, 1.0, 0.5, 2.0, 3.0, 10.0, 1e-30, 1e30, 1e38, 1e-44, 88.0, 700.0, math.inf]
 ONE = {

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.lab.synthetic import results, run
-from tests.lab.test_train import numbers
 
 from stepwell import files
 from stepwell.lab.compare import compare
 from stepwell.lab.results import Results, Spread
 from stepwell.lab.search import Search
 from stepwell.lab.tasks import Task
+from tests.lab.synthetic import results, run
+from tests.lab.test_train import numbers
 
 RUNS = [
     *(run("adam", 1e-3, seed, loss, 0.9, goal) for seed, loss, goal in ((0, 0.30, 5), (1, 0.10, 10), (2, 0.20, None))),

@@ -5,14 +5,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from tests.lab.synthetic import run
-from tests.lab.test_train import numbers
 
 from stepwell.lab import search
 from stepwell.lab.search import FARTHER, Search, candidates, choose, rate
 from stepwell.lab.tasks import Task
 from stepwell.lab.train import Job, Run
 from stepwell.rules import named
+from tests.lab.synthetic import run
+from tests.lab.test_train import numbers
 
 
 @pytest.fixture

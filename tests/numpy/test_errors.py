@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.numpy import snapshot
 
 import stepwell.numpy as door
 from stepwell import rules
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import RESERVED, Rate, rule
+from tests.numpy import snapshot
 
 
 def frozen_array() -> np.ndarray:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.numpy import snapshot
-from tests.numpy.reference import decades
 
 import stepwell.numpy as door
 from stepwell import rules, schedules
 from stepwell.rule import Rate, rule
+from tests.numpy import snapshot
+from tests.numpy.reference import decades
 
 SHAPES = [(17,), (), (4, 5), (0,)]
 EVERY_RULE = list(rules.named.values())

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.numpy.reference import assert_close, decades, trained
 
 import stepwell.numpy as door
 from stepwell import rules, schedules
 from stepwell.kernels import cpu
 from stepwell.rule import Decay, Rate, rule, sign
+from tests.numpy.reference import assert_close, decades, trained
 
 SHAPES = [(3,), (), (0,), (17,), (4, 5), (2, 3, 7), (16385,)]
 EVERY_RULE = list(rules.named.values())

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.synthetic import results, run
 
 from stepwell.pages import figures, report, style
 from stepwell.rules import named
+from tests.lab.synthetic import results, run
 
 NAMES = ["momentum", "adagrad", "adam", "lion"]
 RUNS = [

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.lab.synthetic import results, run
 
 from stepwell.pages import progress, report, rulebook, tables, terminal
 from stepwell.rule import Rate, rule
 from stepwell.rules import adamw, nadam, named
+from tests.lab.synthetic import results, run
 
 RUNS = [run("adam", 1e-3, 0, 0.125, 0.95, 5), run("adam", 1e-2, 0, None, None), run("lion", 1e-4, 0, 0.25, 0.5)]
 

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from tests.rules.oracles import Numbers, Trajectory, assert_follows, follow
 
 from stepwell import rules
+from tests.rules.oracles import Numbers, Trajectory, assert_follows, follow
 
 
 def adadelta(p: float, gs: Numbers, lr: float, rho: float, eps: float) -> Trajectory:

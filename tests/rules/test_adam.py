@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.rules.oracles import Numbers, Trajectory, assert_follows, follow
 
 from stepwell import rules
+from tests.rules.oracles import Numbers, Trajectory, assert_follows, follow
 
 
 def adam(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float) -> Trajectory:

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from tests.rules.oracles import Numbers, Trajectory, assert_ends, assert_follows, follow, last
 
 from stepwell import rules
+from tests.rules.oracles import Numbers, Trajectory, assert_ends, assert_follows, follow, last
 
 STEEP, FLAT = (1.0, 2.0), (0.1, 2.0)
 

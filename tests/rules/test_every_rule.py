@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.rules.oracles import Oracle, assert_follows
 
 from stepwell import rules
 from stepwell.rule import Rule
+from tests.rules.oracles import Oracle, assert_follows
 
 EVERY_RULE = list(rules.named.values())
 

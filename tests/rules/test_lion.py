@@ -3,9 +3,9 @@
 import itertools
 
 import pytest
-from tests.rules.oracles import Numbers, Trajectory, assert_follows, follow
 
 from stepwell import rules
+from tests.rules.oracles import Numbers, Trajectory, assert_follows, follow
 
 
 def lion(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, weight_decay: float) -> Trajectory:

@@ -4,9 +4,9 @@ import itertools
 import math
 
 import pytest
-from tests.rules.oracles import Numbers, Trajectory, assert_follows, follow
 
 from stepwell import rules
+from tests.rules.oracles import Numbers, Trajectory, assert_follows, follow
 
 
 def length(t: int, beta2: float) -> float:

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from tests.rules.oracles import Numbers, Trajectory, assert_ends, assert_follows, follow
 
 from stepwell import rules
+from tests.rules.oracles import Numbers, Trajectory, assert_ends, assert_follows, follow
 
 
 def leaky(values: Numbers, gamma: float) -> float:

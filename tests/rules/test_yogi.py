@@ -5,9 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.rules.oracles import Numbers, Trajectory, assert_follows
 
 from stepwell import rules
+from tests.rules.oracles import Numbers, Trajectory, assert_follows
 
 
 def yogi(

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.harness import DECADES, Pair, assert_same_state, gradient, named_pair
-from tests.torch.options import NAMES, rich
 
 import stepwell.torch as door
+from tests.torch.harness import DECADES, Pair, assert_same_state, gradient, named_pair
+from tests.torch.options import NAMES, rich
 
 
 class Scaled:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.harness import SMALL, gradient, parameters
 from torch import Tensor
 
 import stepwell.torch as door
 from stepwell import rules
+from tests.torch.harness import SMALL, gradient, parameters
 
 NAN, INF = math.nan, math.inf
 REAL = "a finite number"

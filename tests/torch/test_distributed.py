@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from tests.torch.harness import gradient
 from torch.nn.parallel import DistributedDataParallel
 
 import stepwell.torch as door
+from tests.torch.harness import gradient
 
 pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="torch without gloo")
 LIMIT = 60  # seconds after which a process counts as hung

@@ -10,11 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.torch.harness import DECADES, SMALL, assert_close, gradient, parameters
 
 import stepwell.torch as door
 from stepwell import rules
 from stepwell.rule import Decay, Positive, Rate, Rule, exp, log, maximum, minimum, rule, sign, sqrt, tanh, where
+from tests.torch.harness import DECADES, SMALL, assert_close, gradient, parameters
 
 # In double precision as elsewhere; in single, what every door promises: 1e-6 of the largest element.
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-6}

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+
+import stepwell.torch as door
 from tests.torch.harness import (
     SMALL,
     Pair,
@@ -16,8 +18,6 @@ from tests.torch.harness import (
     parameters,
 )
 from tests.torch.options import NAMES, rich
-
-import stepwell.torch as door
 
 BATCH = torch.randn(8, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 

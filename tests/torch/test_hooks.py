@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import torch
 import torch.optim.optimizer as torch_optimizer
-from tests.torch.harness import SMALL, parameters
-from tests.torch.options import NAMES
 from torch.profiler import ProfilerActivity, profile
 
 import stepwell.torch as door
+from tests.torch.harness import SMALL, parameters
+from tests.torch.options import NAMES
 
 
 def test_hooks_around_the_step_run_in_torchs_order() -> None:

@@ -6,6 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
+import stepwell.torch as door
+from stepwell import rules
+from stepwell.kernels import cpu, eager
 from tests.torch.harness import (
     SMALL,
     assert_same_state,
@@ -16,11 +21,6 @@ from tests.torch.harness import (
     parameters,
 )
 from tests.torch.options import NAMES, rich
-from torch import Tensor
-
-import stepwell.torch as door
-from stepwell import rules
-from stepwell.kernels import cpu, eager
 
 # --- complex
 

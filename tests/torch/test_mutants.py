@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch import mutants
-from tests.torch.harness import SMALL, Maker, assert_same_training
 
 import stepwell.torch as door
 from stepwell import rules
 from stepwell.rule import Rule
+from tests.torch import mutants
+from tests.torch.harness import SMALL, Maker, assert_same_training
 
 MOMENTUM: dict[str, Any] = {"momentum": 0.9}
 WRONG: list[tuple[str, dict[str, Any], Rule]] = [

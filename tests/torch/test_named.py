@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.torch.harness import SMALL, Maker, assert_same_training, give_gradients, parameters
-from tests.torch.options import ENGINES, NAMES, every_case, options_of, values_of
 
 import stepwell.torch as door
+from tests.torch.harness import SMALL, Maker, assert_same_training, give_gradients, parameters
+from tests.torch.options import ENGINES, NAMES, every_case, options_of, values_of
 
 WHOLE_STEP = {"clip_norm": None, "ema": None, "zero_grad": False, "check_finite": False}
 

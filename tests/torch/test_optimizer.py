@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.harness import Pair, give_gradients, named_pair, parameters
-from tests.torch.options import NAMES, options_of, rich
 
 import stepwell.torch as door
+from tests.torch.harness import Pair, give_gradients, named_pair, parameters
+from tests.torch.options import NAMES, options_of, rich
 
 # --- parameter groups
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.harness import SMALL, assert_same_training, give_gradients, parameters
-from tests.torch.options import NAMES, rich
 
 import stepwell.torch as door
 from stepwell.torch import batch
+from tests.torch.harness import SMALL, assert_same_training, give_gradients, parameters
+from tests.torch.options import NAMES, rich
 
 
 def plans(optimizer: door.Optimizer, ps: list[torch.Tensor], steps: int, replaced: bool) -> list[int]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.harness import SMALL, Pair, assert_close, give_gradients, named_pair, parameters
-from tests.torch.options import NAMES, number
 from torch.optim import lr_scheduler
 
 import stepwell.torch as door
 from stepwell import schedules
+from tests.torch.harness import SMALL, Pair, assert_close, give_gradients, named_pair, parameters
+from tests.torch.options import NAMES, number
 
 SCHEDULERS: dict[str, Callable[[Any], Any]] = {
     "StepLR": lambda o: lr_scheduler.StepLR(o, 2, 0.3),

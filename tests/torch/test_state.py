@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.harness import SMALL, assert_same_state, give_gradients, named_pair, parameters, twins
-from tests.torch.options import NAMES, rich
 
 import stepwell.torch as door
+from tests.torch.harness import SMALL, assert_same_state, give_gradients, named_pair, parameters, twins
+from tests.torch.options import NAMES, rich
 
 SIZES = (0, *SMALL)
 

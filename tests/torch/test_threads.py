@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.harness import gradient
 
 import stepwell.torch as door
+from tests.torch.harness import gradient
 
 LIMIT = 60  # seconds after which a thread or process counts as hung
 SIZES = (5, 300_007, 0, 100_003, 17, 300_000)  # more than the calling thread would do alone, cut in odd places

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from tests.torch.harness import assert_close, assert_same_state, gradient, named_pair, parameters, twins
-from tests.torch.options import NAMES, rich
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import stepwell.torch as door
+from tests.torch.harness import assert_close, assert_same_state, gradient, named_pair, parameters, twins
+from tests.torch.options import NAMES, rich
 
 
 def mixed() -> list[Tensor]:

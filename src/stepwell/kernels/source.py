@@ -12,6 +12,7 @@ from stepwell.kernels.trace import Operation, Program
 
 BLOCK = 1 << 14  # elements; every tensor is cut at the same places, so threads cannot change a result
 FIRST_BLOCK, LENGTH, GROUP, ADDRESSES = range(4)  # columns of the table
+RESTING = -1  # in place of its length: a tensor that is left as it is this time
 
 _COMPARISONS = {"<", "<=", ">", ">="}
 _INFIX = {"+", "-", "*", "/", *_COMPARISONS}
@@ -100,7 +101,8 @@ def _scalars_of_body(program: Program) -> list[str]:
 
 def _addresses(program: Program, pointers: list[str]) -> list[str]:
     lines = [f"at_{name} = table[tensor, {ADDRESSES + k}]" for k, name in enumerate(pointers)]
-    return lines + [f"store_{s}(at_{s}, 0, {_wide(program.outputs[s])})" for s in program.scalar_state]
+    stores = [f"    store_{s}(at_{s}, 0, {_wide(program.outputs[s])})" for s in program.scalar_state]
+    return lines + ([f"if table[tensor, {LENGTH}] != {RESTING}:", *stores] if stores else [])
 
 
 def _body(program: Program, real: str, zero: bool) -> list[str]:

@@ -11,7 +11,7 @@ from torch._C._dynamo import guards
 
 from stepwell.kernels import Stages, cpu, norm
 from stepwell.kernels.cache import OPTIONS, compiled
-from stepwell.kernels.source import ADDRESSES
+from stepwell.kernels.source import ADDRESSES, LENGTH, RESTING
 from stepwell.rule import Rule
 
 DTYPES = {getattr(torch, name): name for name in cpu.DTYPES} | {
@@ -21,6 +21,8 @@ DTYPES = {getattr(torch, name): name for name in cpu.DTYPES} | {
 GRADIENT = 1  # its position among a kernel's arrays
 ADDRESS_OF: int | None = getattr(guards, "_torchinductor_pyobject_tensor_data_ptr", None)  # of a C function
 
+SAME, MOVED, GONE = range(3)  # what locate finds
+
 _SOURCE = f'''\
 from stepwell.kernels.memory import accessors, call_address
 
@@ -29,27 +31,30 @@ load_number, _ = accessors("float64", 1, 2)
 
 
 def locate(address_of, tensors, table):
-    """Read every tensor's address anew; False if one other than a gradient's has moved."""
+    """Read every tensor's address anew: {SAME}, {MOVED} if gradients have moved, {GONE} if another tensor has."""
+    found = {SAME}
     for i in range(tensors.shape[0]):
         for k in range(tensors.shape[1]):
             address = call_address(address_of, tensors[i, k])
             if address != table[i, {ADDRESSES} + k]:
                 if k != {GRADIENT}:
-                    return False
+                    return {GONE}
                 table[i, {ADDRESSES} + k] = address
-    return True
+                found = {MOVED}
+    return found
 
 
 def tick(table, clock):
-    """Count a step: add 1 to every tensor's step, and copy it and the scalar state to the clock."""
+    """Count a step of every tensor that does not rest: add 1 to it, and copy it and the scalar state to the clock."""
     step = table.shape[1] - 1
     numbers = clock.shape[1] - 1
     for i in range(table.shape[0]):
-        t = load_step(table[i, step], 0) + 1
-        store_step(table[i, step], 0, t)
-        clock[i, 0] = t
-        for k in range(numbers):
-            clock[i, 1 + k] = load_number(table[i, step - numbers + k], 0)
+        if table[i, {LENGTH}] >= 0:
+            t = load_step(table[i, step], 0) + 1
+            store_step(table[i, step], 0, t)
+            clock[i, 0] = t
+            for k in range(numbers):
+                clock[i, 1 + k] = load_number(table[i, step - numbers + k], 0)
 '''
 
 
@@ -71,44 +76,62 @@ class Batch:
     def __init__(
         self, rule: Rule, stages: Stages, dtype: str, rows: list[list[Tensor]], groups_of: list[int], groups: np.ndarray
     ):
-        self.dtype, self.groups = dtype, groups
-        self.kernel = cpu.kernel(rule, stages, (dtype,) * len(cpu.program(rule, stages).arrays))
-        lengths = [p.numel() * (2 if p.is_complex() else 1) for p, *_ in rows]
-        table = self.kernel.table(lengths, groups_of)
+        self.dtype, self.groups, self.stages = dtype, groups, stages
+        names = cpu.program(rule, stages).arrays
+        self.kernel = cpu.kernel(rule, stages, tuple(DTYPES[tensor.dtype] for tensor in rows[0][: len(names)]))
+        self.lengths = np.array([p.numel() * (2 if p.is_complex() else 1) for p, *_ in rows], np.int64)
+        table = self.kernel.table(self.lengths.tolist(), groups_of)
         self.table = np.ascontiguousarray(np.pad(table, ((0, 0), (0, 1))))  # a last column: the step
         self.table[:, ADDRESSES:] = [[t.data_ptr() for t in row] for row in rows]
         self.clock = self.kernel.clock(len(rows))
         self.ids = np.array([list(map(id, row)) for row in rows], np.int64)
         self.parameters = [row[0] for row in rows]
-        self.gradients = [row[GRADIENT] for row in rows]
+        self.gradients: list[Tensor | None] = []
         self.state = [row[GRADIENT + 1 :] for row in rows]
-        names = self.kernel.program.arrays
-        self.written = [row[k] for row in rows for k, name in enumerate(names) if name in ("p", "ema")]
-        self.zeroes = stages.zero
+        self.averages = [row[names.index("ema")] for row in rows] if stages.ema else []
+        self.written = self.parameters + self.averages
         self.anchors = [p.detach() for p in self.parameters]  # while they live, no other memory has these addresses
 
-    def locate(self) -> bool:
-        """Follow gradients that moved; False if a parameter or its state did, and the batch must be made anew.
+    def locate(self) -> int:
+        """Follow gradients that moved; GONE if a parameter or its state did, and the batch must be made anew.
 
         torch's own C function reads an address in nanoseconds; where a version has none, Python asks each tensor.
         """
         if ADDRESS_OF is None:
             return self.locate_slowly()
-        return _compiled("locate", "boolean(int64, int64[:, ::1], int64[:, ::1])")(ADDRESS_OF, self.ids, self.table)
+        return _compiled("locate", "int64(int64, int64[:, ::1], int64[:, ::1])")(ADDRESS_OF, self.ids, self.table)
 
-    def locate_slowly(self) -> bool:
+    def locate_slowly(self) -> int:
         """`locate` with nothing but data_ptr()."""
-        rows = zip(self.parameters, self.gradients, self.state, strict=True)
+        gradients = (p if g is None else g for p, g in zip(self.parameters, self.gradients, strict=True))
+        rows = zip(self.parameters, gradients, self.state, strict=True)
         now = np.array([[t.data_ptr() for t in (p, g, *state)] for p, g, state in rows], np.int64)
         moved = now != self.table[:, ADDRESSES:]
-        moved[:, GRADIENT] = False
-        self.table[:, ADDRESSES + GRADIENT] = now[:, GRADIENT]
-        return not moved.any()
+        if np.delete(moved, GRADIENT, axis=1).any():
+            return GONE
+        self.table[:, ADDRESSES:] = now
+        return MOVED if moved.any() else SAME
 
-    def take_gradients(self, gradients: Sequence[Tensor]) -> None:
-        """Let these be the gradients, in the order of the parameters."""
+    def take_gradients(self, gradients: Sequence[Tensor | None]) -> None:
+        """Let these be the gradients, in the order of the parameters; one that has none rests."""
         self.gradients = list(gradients)
-        self.ids[:, GRADIENT] = list(map(id, gradients))
+        self.rests = [g is None for g in gradients]
+        stand_ins = [p if g is None else g for p, g in zip(self.parameters, gradients, strict=True)]
+        self.ids[:, GRADIENT] = list(map(id, stand_ins))
+        self.table[:, LENGTH] = np.where(self.rests, RESTING, self.lengths)
+        self.some_rest = any(self.rests)
+
+    def resting(self) -> list[tuple[Tensor, Tensor]]:
+        """Parameters without a gradient, and their averages."""
+        if not self.some_rest:
+            return []
+        return [(p, e) for p, e, rests in zip(self.parameters, self.averages, self.rests, strict=True) if rests]
+
+    @property
+    def shares_gradients(self) -> bool:
+        """Whether two parameters' gradients begin at one address."""
+        found = self.table[self.table[:, LENGTH] > 0, ADDRESSES + GRADIENT]
+        return len(np.unique(found)) < len(found)
 
     def sum_of_squares(self, threads: int) -> float:
         """Σg² over the batch."""
@@ -122,7 +145,14 @@ class Batch:
         """One step of every parameter, in place."""
         _compiled("tick", "void(int64[:, ::1], float64[:, ::1])")(self.table, self.clock)
         self.kernel.run(self.table, self.clock, self.groups, threads)
-        torch._C._increment_version(self.written + self.gradients if self.zeroes else self.written)
+        torch._C._increment_version(self._changed())
+
+    def _changed(self) -> list[Tensor]:
+        if not (self.some_rest or self.stages.zero):
+            return self.written
+        rests = [*self.rests, *self.rests] if self.averages else self.rests
+        changed = [t for t, rest in zip(self.written, rests, strict=True) if not rest]
+        return changed + [g for g in self.gradients if g is not None] if self.stages.zero else changed
 
 
 def same_layout(a: Tensor, b: Tensor) -> bool:

@@ -9,6 +9,7 @@ from torch import Tensor
 from stepwell.domain import NonNegative, check
 from stepwell.kernels import Stages, cpu
 from stepwell.torch.eager import is_finite
+from stepwell.torch.state import SCHEDULE, UPDATES
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Optimizer
@@ -21,6 +22,13 @@ def known_options(where: str, given: Mapping[str, Any], known: Any) -> None:
             raise TypeError(
                 f"{where} has no option {name!r}; beside torch's own it has {', '.join(known.__annotations__)}"
             )
+
+
+def flag(name: str, value: Any) -> bool:
+    """`value` if it is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False; got {value!r}")
+    return value
 
 
 def distinct(group: Mapping[str, Any]) -> None:
@@ -57,7 +65,7 @@ def group(optimizer: "Optimizer", options: Mapping[str, Any]) -> None:
         check(NonNegative, "weight_decay", options["weight_decay"])
 
 
-KEPT = ("params", "param_names", "initial_lr", "schedule_step")  # what torch, its schedulers and ours add to a group
+KEPT = ("params", "param_names", "name", "initial_lr", SCHEDULE, UPDATES)  # what torch and its users add to a group
 
 
 def _element(options: Mapping[str, Any], name: str, index: int) -> tuple[str, Any]:
@@ -103,16 +111,26 @@ def saved(optimizer: "Optimizer", state_dict: Any) -> None:
     if not {"state", "param_groups"} <= set(state_dict):
         raise ValueError(f"state_dict must have the keys 'state' and 'param_groups'; got {list(state_dict)}")
     groups, own = state_dict["param_groups"], optimizer.param_groups
+    if not isinstance(groups, (list, tuple)):
+        raise ValueError(f"state_dict: param_groups must be a list; got {groups!r}")
+    if not isinstance(state_dict["state"], Mapping):
+        raise ValueError(f"state_dict: state must be a dict; got {state_dict['state']!r}")
+    for index, entry in state_dict["state"].items():
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"state_dict: the state of parameter {index} must be a dict; got {type(entry).__name__}")
     if len(groups) != len(own):
         raise ValueError(f"state_dict has {len(groups)} parameter groups; the optimizer has {len(own)}")
     for k, (theirs, ours) in enumerate(zip(groups, own, strict=True)):
         if not isinstance(theirs, Mapping) or "params" not in theirs:
             raise ValueError(f"state_dict: group {k} must be a dict with the key 'params'; got {theirs!r}")
+        if not isinstance(theirs["params"], (list, tuple)) or not all(isinstance(i, int) for i in theirs["params"]):
+            raise ValueError(f"state_dict: params of group {k} must be a list of integers; got {theirs['params']!r}")
         saved_count, count = len(theirs["params"]), len(ours["params"])
         if saved_count != count:
             raise ValueError(f"state_dict: group {k} has {saved_count} parameters; the optimizer's has {count}")
         options = {**optimizer.defaults, **{key: v for key, v in theirs.items() if key in optimizer.defaults}}
         group(optimizer, options)
+        _number(f"state_dict: schedule_step of group {k}", theirs.get(UPDATES, 0))
         for index, p in zip(theirs["params"], ours["params"], strict=True):
             if entry := state_dict["state"].get(index):
                 _entry(optimizer, options, index, p, entry)
@@ -120,8 +138,6 @@ def saved(optimizer: "Optimizer", state_dict: Any) -> None:
 
 def _entry(optimizer: "Optimizer", options: dict[str, Any], index: Any, p: Tensor, entry: Any) -> None:
     where = f"state_dict: the state of parameter {index}"
-    if not isinstance(entry, Mapping):
-        raise ValueError(f"{where} must be a dict; got {type(entry).__name__}")
     rule = optimizer.rule_of(options)
     names = {optimizer.state_names.get(s, s): s for s in rule.state}
     present = [n for n in names if entry.get(n) is not None]
@@ -132,11 +148,14 @@ def _entry(optimizer: "Optimizer", options: dict[str, Any], index: Any, p: Tenso
         raise ValueError(f"{where} lacks {missing[0]!r}; it has {', '.join(map(str, entry))}")
     numbers = cpu.program(rule, Stages()).scalar_state
     for name in present:
-        (_number if names[name] in numbers else _array)(f"{where}: {name}", entry[name], p)
+        if names[name] in numbers:
+            _number(f"{where}: {name}", entry[name])
+        else:
+            _array(f"{where}: {name}", entry[name], p)
     if entry.get("ema") is not None:
         _array(f"{where}: ema", entry["ema"], p)
     if entry.get("step") is not None:
-        _number(f"{where}: step", entry["step"], p)
+        _number(f"{where}: step", entry["step"])
 
 
 def _array(what: str, value: Any, p: Tensor) -> None:
@@ -144,9 +163,13 @@ def _array(what: str, value: Any, p: Tensor) -> None:
         raise ValueError(f"{what} must be a tensor; got {type(value).__name__}")
     if value.shape != p.shape:
         raise ValueError(f"{what} has shape {tuple(value.shape)}; the parameter has {tuple(p.shape)}")
+    if value.layout is not torch.strided or value.is_meta or (value.is_complex() and not p.is_complex()):
+        raise ValueError(
+            f"{what} must hold the parameter's numbers; got {value.layout} {value.dtype} on {value.device}"
+        )
 
 
-def _number(what: str, value: Any, p: Tensor) -> None:
+def _number(what: str, value: Any) -> None:
     try:
         check(NonNegative, what, value)
     except TypeError as error:

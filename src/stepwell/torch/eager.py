@@ -33,19 +33,27 @@ class Loose:
     @torch.no_grad()
     def run(self, scalars: dict[str, float]) -> None:
         """One step in place; half precision is computed in float32 and rounded once, as the kernels do."""
+        if self.p.grad is None:
+            return
         program = cpu.program(self.rule, self.stages)
         places = {"p": self.p, "g": self.p.grad, **self.state}
         arrays: dict[str, Any] = {name: _wide(places[name]) for name in program.arrays}
         arrays |= {name: float(self.state[name]) for name in program.scalar_state}
-        self.state["step"] += 1
-        new = eager.step(self.rule, arrays, {**scalars, "t": float(self.state["step"])}, self.stages)
+        t = float(self.state["step"]) + 1
+        new = eager.step(self.rule, arrays, {**scalars, "t": t}, self.stages)
+        self.state["step"].fill_(t)
         for name, value in new.items():
+            place = places[name]
             if isinstance(value, Tensor):
-                _real(places[name]).copy_(value)
+                place.copy_(torch.view_as_complex(value.contiguous()) if place.is_complex() else value)
             else:
-                places[name].fill_(value)
-        if self.stages.zero and self.p.grad is not None:
+                place.fill_(value)
+        if self.stages.zero:
             self.p.grad.zero_()
+
+    def resting(self) -> list[tuple[Tensor, Tensor]]:
+        """The parameter and its average, if it has no gradient."""
+        return [(self.p, self.state["ema"])] if self.p.grad is None else []
 
 
 def is_finite(x: Tensor) -> bool:

@@ -51,9 +51,9 @@ class Optimizer(torch.optim.Optimizer):
         checks.known_options(type(self).__name__, whole_step, WholeStep)
         self._clip_norm = optional(Positive, "clip_norm", whole_step.get("clip_norm"))
         self._ema = optional(Decay, "ema", whole_step.get("ema"))
-        self._zero = bool(whole_step.get("zero_grad", False))
-        self._check_finite = bool(whole_step.get("check_finite", False))
-        self._schedules: dict[int, Callable[[int], Any]] = {}
+        self._zero = checks.flag("zero_grad", whole_step.get("zero_grad", False))
+        self._check_finite = checks.flag("check_finite", whole_step.get("check_finite", False))
+        self._zero_after = False  # a gradient that several parameters share is zeroed when all have read it
         self._plan: Plan | None = None
         self._swapped = False
         super().__init__(params, defaults)
@@ -87,8 +87,7 @@ class Optimizer(torch.optim.Optimizer):
         checks.distinct(group)
         checks.group(self, group)
         if callable(group.get("lr")):
-            self._schedules[len(self.param_groups)] = group["lr"]
-            group |= {"lr": rate_at(group["lr"], 0), "schedule_step": 0}
+            group |= {state.SCHEDULE: group["lr"], state.UPDATES: 0, "lr": rate_at(group["lr"], 0)}
         super().add_param_group(group)
         self.param_groups[-1]["params"] = Parameters(self.param_groups[-1]["params"])
 
@@ -100,15 +99,24 @@ class Optimizer(torch.optim.Optimizer):
         """
         self._outside_swap("load_state_dict()")
         checks.mapping(state_dict)
-        last = self.register_load_state_dict_pre_hook(_checked)  # after the user's own, which may adapt what is loaded
+        schedules = [group.get(state.SCHEDULE) for group in self.param_groups]
+        loaded: dict[str, Any] = {}
+
+        def checked(_: Any, adapted: dict[str, Any]) -> dict[str, Any]:
+            checks.saved(self, adapted)
+            loaded.update(adapted)
+            return state.exact(self, adapted)
+
+        last = self.register_load_state_dict_pre_hook(checked)  # after the user's own, which may adapt what is loaded
         try:
             super().load_state_dict(state_dict)
         finally:
             last.remove()
-        state.own(self)
-        for k in self._schedules:
-            group = self.param_groups[k]
-            group["schedule_step"] = max(group.get("schedule_step", 0), state.steps_done(self, group))
+        state.own(self, loaded)
+        for group, schedule in zip(self.param_groups, schedules, strict=True):
+            if schedule is not None:
+                done = max(int(group.get(state.UPDATES, 0)), state.steps_done(self, group))
+                group |= {state.SCHEDULE: schedule, state.UPDATES: done}
 
     def state_dict(self) -> dict[str, Any]:
         """As torch's: what `load_state_dict` takes, here and in torch.optim."""
@@ -117,7 +125,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __getstate__(self) -> dict[str, Any]:
         self._outside_swap("copying the optimizer")
-        own = ("_clip_norm", "_ema", "_zero", "_check_finite", "_schedules")
+        own = ("_clip_norm", "_ema", "_zero", "_check_finite", "_zero_after")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, values: dict[str, Any]) -> None:
@@ -185,17 +193,26 @@ class Optimizer(torch.optim.Optimizer):
         threads = torch.get_num_threads()
         scale = self._gradient_scale(plan, threads)
         for k, group in enumerate(self.param_groups):
-            plan.set_scalars(k, self._scalars(k, group, plan.signatures[k], scale))
+            plan.set_scalars(k, self._scalars(group, plan.signatures[k], scale))
         for batch in plan.batches:
             batch.run(threads)
         for loose in plan.loose:
             loose.run(plan.named_scalars(loose.group))
         if self._ema is not None:
             plan.average_resting(self._ema)
+        if self._zero_after:
+            self.zero_grad(set_to_none=False)
         plan.let_go()
-        for k in self._schedules:
-            self.param_groups[k]["schedule_step"] += 1
+        for group in self.param_groups:
+            if group.get(state.SCHEDULE) is not None:
+                group[state.UPDATES] += 1
         return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Let all gradients go, or with set_to_none=False make them zero."""
+        if set_to_none and self._plan is not None:
+            self._plan.forget_gradients()
+        super().zero_grad(set_to_none)
 
     def _prepared(self) -> Plan:
         amp = getattr(self, "grad_scale", None) is not None
@@ -204,31 +221,34 @@ class Optimizer(torch.optim.Optimizer):
             self._plan = None
             checks.gradients(self, finite=self._check_finite)
             self._plan = Plan(self, signatures)
+        if self._zero and not self._zero_after and self._plan.held is None and self._plan.shares_gradients:
+            self._zero_after = True
+            return self._prepared()
         return self._plan
 
     def _signature(self, group: Group, amp: bool) -> tuple[Rule, Stages]:
         rule = self.rule_of(group)
         decay = "weight_decay" not in rule.hyperparameters and float(group["weight_decay"]) != 0.0
         scale = amp or bool(group["maximize"]) or self._clip_norm is not None
-        return rule, _stages(scale, decay, self._ema is not None, self._zero)
+        return rule, _stages(scale, decay, self._ema is not None, self._zero and not self._zero_after)
 
     def _gradient_scale(self, plan: Plan, threads: int) -> float:
         """The factor on all gradients: 1 / the loss scale, and clipping; checks them first if asked."""
         if self._check_finite and not plan.all_finite(threads):
-            raise FloatingPointError("a gradient has a NaN or an infinity; nothing was changed (check_finite=True)")
+            raise FloatingPointError(checks.FINITE)
         amp = getattr(self, "grad_scale", None)
         scale = 1.0 if amp is None else 1.0 / float(amp)
         if self._clip_norm is not None:
             scale *= clip_factor(scale * math.sqrt(plan.sum_of_squares(threads)), self._clip_norm)
         return scale
 
-    def _scalars(self, k: int, group: Group, signature: tuple[Rule, Stages], scale: float) -> list[float]:
+    def _scalars(self, group: Group, signature: tuple[Rule, Stages], scale: float) -> list[float]:
         """The scalars of a group in its kernel's order: the rule's hyperparameters, then those of the stages."""
         if callable(group.get("lr")):
-            self._schedules[k] = group["lr"]
-            group.setdefault("schedule_step", state.steps_done(self, group))
-        if k in self._schedules:
-            group["lr"] = rate_at(self._schedules[k], group["schedule_step"])
+            group[state.SCHEDULE] = group["lr"]
+            group.setdefault(state.UPDATES, state.steps_done(self, group))
+        if group.get(state.SCHEDULE) is not None:
+            group["lr"] = rate_at(group[state.SCHEDULE], group[state.UPDATES])
         values = list(self.hyperparameters(group).values())
         stages = signature[1]
         if stages.scale:
@@ -253,25 +273,19 @@ class Optimizer(torch.optim.Optimizer):
         if self._ema is None or self._swapped:
             raise RuntimeError("swap_ema() needs an optimizer made with ema=…" if self._ema is None else
                                "swap_ema() is already in force")  # fmt: skip
-        self._exchange()
+        averages = {p: entry[state.EMA] for p, entry in self.state.items() if state.EMA in entry}
+        with torch.no_grad():
+            weights = {p: p.clone(memory_format=torch.preserve_format) for p in averages}
+            for p, average in averages.items():
+                p.copy_(average)
+        self._swapped = True
         try:
             yield
         finally:
-            self._exchange()
-
-    def _exchange(self) -> None:
-        with torch.no_grad():
-            for p, entry in self.state.items():
-                if state.EMA in entry:
-                    average = entry[state.EMA].clone()
-                    entry[state.EMA].copy_(p)
-                    p.copy_(average)
-        self._swapped = not self._swapped
-
-
-def _checked(optimizer: Any, state_dict: dict[str, Any]) -> dict[str, Any]:
-    checks.saved(optimizer, state_dict)
-    return state.exact(optimizer, state_dict)
+            with torch.no_grad():
+                for p, weight in weights.items():
+                    p.copy_(weight)
+            self._swapped = False
 
 
 _observed_step = torch._disable_dynamo(

@@ -11,18 +11,22 @@ from torch import Tensor
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
 from stepwell.torch import state, watched
-from stepwell.torch.batch import DTYPES, Batch, fits
+from stepwell.torch.batch import DTYPES, GONE, MOVED, SAME, Batch, fits
 from stepwell.torch.eager import Loose
 
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Optimizer
 
 
+WATCHED_EVERY = 16  # steps with new gradients; at these it is seen whether they have begun to be the same ones
+
+
 class Plan:
     """The batches of kernel work, the parameters that no kernel takes, and the facts they were made for.
 
-    Gradients are held between steps only while they turn out to be the same tensors each time; where the user lets them
-    go after a step (set_to_none), their memory goes.
+    A parameter with state but no gradient at present has its place too, and rests until it has one. Gradients are held
+    between steps only while they turn out to be the same tensors each time; where the user lets them go after a step
+    (set_to_none), their memory goes.
     """
 
     def __init__(self, owner: "Optimizer", signatures: list[tuple[Rule, Stages]]):
@@ -31,12 +35,12 @@ class Plan:
             if type(group["params"]) is not watched.Parameters:
                 group["params"] = watched.Parameters(group["params"])
         self.params = [group["params"] for group in owner.param_groups]
-        self.forms = [[_form(p) for p in params] for params in self.params]
+        self.forms = [[_form(p, owner) for p in params] for params in self.params]
         self.held: list[list[Tensor | None]] | None = None
-        self.seen: list[list[weakref.ref[Tensor] | None]] = []
+        self.seen: list[list[weakref.ref[Tensor] | None]] | None = None
+        self.steps = 0
         self.batches: list[Batch] = []
         self.loose: list[Loose] = []
-        self.resting: list[tuple[Tensor, Tensor]] = []  # parameters without a gradient, and their averages
         self.values: list[list[float] | None] = [None] * len(signatures)
         self.rows: list[list[np.ndarray]] = [[] for _ in signatures]  # where each group's scalars are wanted
         self._build(owner)
@@ -45,13 +49,11 @@ class Plan:
     def _build(self, owner: "Optimizer") -> None:
         kinds: dict[tuple[Rule, Stages, str], list[tuple[int, Tensor]]] = {}
         for k, (params, (rule, stages)) in enumerate(zip(self.params, self.signatures, strict=True)):
-            for p in params:
-                if p.grad is None:
-                    if stages.ema and state.EMA in owner.state.get(p, ()):
-                        self.resting.append((p, owner.state[p][state.EMA]))
+            for p, form in zip(params, self.forms[k], strict=True):
+                if form is None:
                     continue
                 own = state.ready(owner, p, owner.param_groups[k], rule, stages)
-                if cpu.usable() and fits(p, p.grad):
+                if cpu.usable() and fits(p, p.detach() if p.grad is None else p.grad):
                     kinds.setdefault((rule, stages, DTYPES[p.dtype]), []).append((k, p))
                 else:
                     self.loose.append(Loose(p, own, rule, stages, k))
@@ -65,10 +67,13 @@ class Plan:
         used = sorted({k for k, _ in members})
         rows = []
         for k, p in members:
-            named = {"p": p, "g": p.grad, **state.ready(owner, p, owner.param_groups[k], rule, stages)}
+            named = {"p": p, "g": p, **state.ready(owner, p, owner.param_groups[k], rule, stages)}
             rows.append([named[name] for name in (*program.arrays, *program.scalar_state, "step")])
         groups = np.zeros((len(used), len(program.scalars)))
-        self.batches.append(Batch(rule, stages, dtype, rows, [used.index(k) for k, _ in members], groups))
+        batch = Batch(rule, stages, dtype, rows, [used.index(k) for k, _ in members], groups)
+        batch.take_gradients([p.grad for _, p in members])
+        batch.locate()
+        self.batches.append(batch)
         for row, k in zip(groups, used, strict=True):
             self.rows[k].append(row)
 
@@ -79,26 +84,42 @@ class Plan:
         if any(group["params"] is not params for group, params in zip(owner.param_groups, self.params, strict=True)):
             return False
         now = [[p.grad for p in params] for params in self.params]
-        if self.held is None or not all(map(_identical, now, self.held)):
-            if not all(map(_all_alike, self.params, now, self.forms)):
-                return False
-            for batch in self.batches:
-                batch.take_gradients([g for p in batch.parameters if (g := p.grad) is not None])
-            self.held = now if all(map(_seen, now, self.seen)) else None
-        return all(batch.locate() for batch in self.batches)
+        if self.held is not None and all(map(_identical, now, self.held)):
+            found = max((batch.locate() for batch in self.batches), default=SAME)
+            return found == SAME or (found == MOVED and all(map(_all_alike, self.params, now, self.forms)))
+        if not all(map(_all_alike, self.params, now, self.forms)):
+            return False
+        for batch in self.batches:
+            batch.take_gradients([p.grad for p in batch.parameters])
+        self.held = now if self.seen is not None and all(map(_seen, now, self.seen)) else None
+        return all(batch.locate() != GONE for batch in self.batches)
 
     def let_go(self) -> None:
         """After a step: hold no gradient that was new in it."""
+        self.seen = None
         if self.held is None:
             for batch in self.batches:
                 batch.gradients = []
-            self.seen = [[None if p.grad is None else weakref.ref(p.grad) for p in params] for params in self.params]
+            if self.steps < 3 or self.steps % WATCHED_EVERY == 0:
+                self.seen = [[p.grad if p.grad is None else weakref.ref(p.grad) for p in ps] for ps in self.params]
+        self.steps += 1
+
+    def forget_gradients(self) -> None:
+        """Hold no gradient at all: the user lets them go."""
+        self.held = self.seen = None
+        for batch in self.batches:
+            batch.gradients = []
+
+    @property
+    def shares_gradients(self) -> bool:
+        """Whether one gradient is that of several parameters, as far as their first addresses tell."""
+        return any(batch.shares_gradients for batch in self.batches)
 
     @torch.no_grad()
     def average_resting(self, decay: float) -> None:
         """The averages of parameters that had no gradient move too."""
-        for p, average in self.resting:
-            average.lerp_(p.to(average.dtype), 1 - decay)
+        for p, average in (pair for each in (*self.batches, *self.loose) for pair in each.resting()):
+            average.lerp_(p.detach().to(average.dtype), 1 - decay)
 
     def all_finite(self, threads: int) -> bool:
         """Whether no gradient has a NaN or an infinity."""
@@ -132,9 +153,11 @@ def _seen(now: list[Tensor | None], before: "list[weakref.ref[Tensor] | None]") 
 Form = tuple[torch.dtype, torch.Size, tuple[int, ...], tuple[int, ...]]
 
 
-def _form(p: Tensor) -> Form | None:
-    """How a parameter lies in memory, and the strides of its gradient; None where it has none."""
-    return None if p.grad is None else (p.dtype, p.shape, p.stride(), p.grad.stride())
+def _form(p: Tensor, owner: "Optimizer") -> Form | None:
+    """How a parameter and its gradient lie in memory; None where there is neither a gradient nor a past."""
+    if p.grad is not None:
+        return p.dtype, p.shape, p.stride(), p.grad.stride() if p.grad.layout is torch.strided else ()
+    return (p.dtype, p.shape, p.stride(), p.stride()) if state.STEP in owner.state.get(p, ()) else None
 
 
 def _all_alike(params: list[Tensor], grads: list[Tensor | None], forms: list[Form | None]) -> bool:
@@ -142,17 +165,16 @@ def _all_alike(params: list[Tensor], grads: list[Tensor | None], forms: list[For
 
 
 def _alike(p: Tensor, g: Tensor | None, form: Form | None) -> bool:
-    """Whether a kernel made for that form can read these."""
+    """Whether a kernel made for that form can read these, or there is nothing to read."""
     if g is None or form is None:
-        return g is form
+        return g is None
     dtype, shape, stride, gradient_stride = form
     return (
         type(g) is Tensor
         and g.layout is torch.strided
-        and g.dtype is p.dtype is dtype
-        and g.device == p.device
-        and g.shape == p.shape == shape
+        and g.dtype is dtype
+        and g.shape == shape
         and p.stride() == stride
         and (g.stride() == gradient_stride or (g.is_contiguous() and p.is_contiguous()))
-        and not (g.is_conj() or g.is_neg())
+        and not (g.is_neg() or (dtype.is_complex and g.is_conj()))
     )

@@ -12,7 +12,8 @@ from stepwell.rule import Rule
 if TYPE_CHECKING:
     from stepwell.torch.optimizer import Group, Optimizer
 
-STEP, EMA = "step", "ema"
+STEP, EMA = "step", "ema"  # keys of a parameter's state beside the rule's own
+SCHEDULE, UPDATES = "schedule", "schedule_step"  # keys of a group whose rate is scheduled
 STEP_DTYPE, NUMBER_DTYPE = torch.float32, torch.float64
 
 
@@ -34,8 +35,8 @@ def ready(optimizer: "Optimizer", p: Tensor, group: "Group", rule: Rule, stages:
         named[name] = _as_number(state, key, NUMBER_DTYPE) if name in program.scalar_state else _as_array(state, key, p)
     if stages.ema:
         if state.get(EMA) is None:
-            state[EMA] = p.detach().clone(memory_format=torch.preserve_format)
-        named[EMA] = _as_array(state, EMA, p)
+            state[EMA] = p.detach().to(_average_dtype(p), copy=True, memory_format=torch.preserve_format)
+        named[EMA] = _as_array(state, EMA, p, _average_dtype(p))
     return named
 
 
@@ -56,19 +57,30 @@ def _as_number(state: dict[str, Any], key: str, dtype: torch.dtype) -> Tensor:
     return state[key]
 
 
-def _as_array(state: dict[str, Any], key: str, p: Tensor) -> Tensor:
-    """The state in the parameter's own dtype, device and order in memory."""
-    value = state[key]
-    if value.dtype != p.dtype or value.device != p.device or value.stride() != p.stride():
-        like = torch.empty_like(p, memory_format=torch.preserve_format, requires_grad=False)
-        if value.dtype != p.dtype or value.device != p.device or value.stride() != like.stride():
-            state[key] = like.copy_(value.reshape(p.shape))
+def _average_dtype(p: Tensor) -> torch.dtype:
+    """An average of half-precision weights is kept in float32: in theirs it would not move."""
+    return torch.float32 if p.dtype in (torch.float16, torch.bfloat16) else p.dtype
+
+
+def _as_array(state: dict[str, Any], key: str, p: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The state in the parameter's own dtype (or `dtype`), device and order in memory."""
+    value, dtype = state[key], dtype or p.dtype
+    if value.shape != p.shape:
+        raise ValueError(
+            f"the state {key} has shape {tuple(value.shape)}; its parameter has {tuple(p.shape)}. A parameter that "
+            "changes its shape needs new state (delete optimizer.state[p])"
+        )
+    if value.dtype != dtype or value.device != p.device or value.stride() != p.stride():
+        like = torch.empty_like(p, dtype=dtype, memory_format=torch.preserve_format, requires_grad=False)
+        if value.dtype != dtype or value.device != p.device or value.stride() != like.stride():
+            state[key] = like.copy_(value)
     return state[key]
 
 
 def plain(packed: dict[str, Any]) -> dict[str, Any]:
-    """A state dict whose states are plain dictionaries, which every loader of torch accepts."""
+    """A state dict of plain dictionaries and numbers, which every loader of torch accepts."""
     packed["state"] = {index: dict(entry) for index, entry in packed["state"].items()}
+    packed["param_groups"] = [{k: v for k, v in group.items() if k != SCHEDULE} for group in packed["param_groups"]]
     return packed
 
 
@@ -88,12 +100,18 @@ def exact(optimizer: "Optimizer", state_dict: dict[str, Any]) -> dict[str, Any]:
     return {**state_dict, "state": entries}
 
 
-def own(optimizer: "Optimizer") -> None:
-    """Let no tensor be shared with the state dict just loaded, and every number be a tensor again."""
-    for entry in optimizer.state.values():
+def own(optimizer: "Optimizer", loaded: Mapping[str, Any]) -> None:
+    """Let no tensor be shared with the state dict just loaded, every number be a tensor, every average unrounded."""
+    indices = [i for group in loaded["param_groups"] for i in group["params"]]
+    saved = dict(zip((p for group in optimizer.param_groups for p in group["params"]), indices, strict=True))
+    for p, entry in optimizer.state.items():
+        if p not in saved:
+            continue
         for key, value in entry.items():
+            if key == EMA:
+                value = loaded["state"][saved[p]][EMA].to(p.device)
             if isinstance(value, Tensor):
-                dict.__setitem__(entry, key, value.clone(memory_format=torch.preserve_format))
+                dict.__setitem__(entry, key, value.detach().clone(memory_format=torch.preserve_format))
             elif isinstance(value, float):
                 dict.__setitem__(entry, key, torch.tensor(value, dtype=NUMBER_DTYPE))
 
