@@ -78,6 +78,23 @@ def test_what_moves_is_noticed(fast: bool, monkeypatch: pytest.MonkeyPatch) -> N
     assert w[0].item() == -1.75 - 2.875 - 2
 
 
+def test_among_many_tensors_moved_state_is_noticed_in_its_turn() -> None:
+    ws = [torch.nn.Parameter(torch.zeros(3)) for _ in range(batch.MANY + 1)]
+    optimizer = door.SGD(ws, lr=1.0, momentum=0.5)
+    for w in ws:
+        w.grad = torch.zeros(3)
+    for _ in range(5):
+        optimizer.step()
+    assert optimizer._plan is not None
+    assert optimizer._plan.held is not None
+    moved = torch.ones(3)
+    optimizer.state[ws[7]]["momentum_buffer"].data = moved
+    for _ in range(batch.TURNS):
+        optimizer.step()
+    assert 0 < moved[0].item() < 1
+    assert ws[7][0].item() < 0
+
+
 @pytest.mark.parametrize("strided", [False, True], ids=["kernel", "no kernel"])
 def test_gradients_that_the_user_lets_go_are_freed(strided: bool) -> None:
     w = torch.zeros(8, 4)[:, ::2].requires_grad_() if strided else torch.zeros(8, 2, requires_grad=True)

@@ -22,6 +22,7 @@ GRADIENT = 1  # its position among a kernel's arrays
 ADDRESS_OF: int | None = getattr(guards, "_torchinductor_pyobject_tensor_data_ptr", None)  # of a C function
 
 SAME, MOVED, GONE = range(3)  # what locate finds
+TURNS, MANY = 8, 256
 
 _SOURCE = f'''\
 from stepwell.kernels.memory import accessors, call_address
@@ -30,11 +31,15 @@ load_step, store_step = accessors("float32", 0, 2)
 load_number, _ = accessors("float64", 1, 2)
 
 
-def locate(address_of, tensors, table):
-    """Read every tensor's address anew: {SAME}, {MOVED} if gradients have moved, {GONE} if another tensor has."""
+def locate(address_of, tensors, table, turn, turns):
+    """Read addresses anew, of parameters and gradients all, of state one in `turns`.
+
+    {SAME} if they are what they were, {MOVED} if gradients have moved, {GONE} if another tensor has.
+    """
     found = {SAME}
     for i in range(tensors.shape[0]):
-        for k in range(tensors.shape[1]):
+        columns = tensors.shape[1] if i % turns == turn else {GRADIENT} + 1
+        for k in range(columns):
             address = call_address(address_of, tensors[i, k])
             if address != table[i, {ADDRESSES} + k]:
                 if k != {GRADIENT}:
@@ -90,16 +95,30 @@ class Batch:
         self.state = [row[GRADIENT + 1 :] for row in rows]
         self.averages = [row[names.index("ema")] for row in rows] if stages.ema else []
         self.written = self.parameters + self.averages
-        self.anchors = [p.detach() for p in self.parameters]  # while they live, no other memory has these addresses
+        self.anchors: list[Tensor] = []
 
-    def locate(self) -> int:
+    def anchor(self) -> None:
+        """Keep the memory of all tensors from being given to others, while not every address is read at every step."""
+        self.anchors = [t.detach() for p, state in zip(self.parameters, self.state, strict=True) for t in (p, *state)]
+
+    def let_go(self) -> None:
+        """Hold no gradient, and no memory that the user may want back."""
+        self.gradients, self.anchors = [], []
+
+    def locate(self, step: int | None = None) -> int:
         """Follow gradients that moved; GONE if a parameter or its state did, and the batch must be made anew.
+
+        Given a step, and where there are many tensors, state is looked at in turns: it is the optimizer's own, and
+        whoever replaces it does so through `optimizer.state`, which tells at once; assigning `.data` of a state tensor
+        is noticed within TURNS steps.
 
         torch's own C function reads an address in nanoseconds; where a version has none, Python asks each tensor.
         """
         if ADDRESS_OF is None:
             return self.locate_slowly()
-        return _compiled("locate", "int64(int64, int64[:, ::1], int64[:, ::1])")(ADDRESS_OF, self.ids, self.table)
+        locate = _compiled("locate", "int64(int64, int64[:, ::1], int64[:, ::1], int64, int64)")
+        turns = 1 if step is None or len(self.ids) <= MANY else TURNS
+        return locate(ADDRESS_OF, self.ids, self.table, (step or 0) % turns, turns)
 
     def locate_slowly(self) -> int:
         """`locate` with nothing but data_ptr()."""

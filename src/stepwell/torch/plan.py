@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from stepwell.torch.optimizer import Optimizer
 
 
+_GRADIENT = operator.attrgetter("grad")
 WATCHED_EVERY = 16  # steps with new gradients; at these it is seen whether they have begun to be the same ones
 
 
@@ -36,7 +37,7 @@ class Plan:
                 group["params"] = watched.Parameters(group["params"])
         self.params = [group["params"] for group in owner.param_groups]
         self.forms = [[_form(p, owner) for p in params] for params in self.params]
-        self.held: list[list[Tensor | None]] | None = None
+        self.held: list[np.ndarray] | None = None
         self.seen: list[list[weakref.ref[Tensor] | None]] | None = None
         self.steps = 0
         self.batches: list[Batch] = []
@@ -83,23 +84,27 @@ class Plan:
             return False
         if any(group["params"] is not params for group, params in zip(owner.param_groups, self.params, strict=True)):
             return False
-        now = [[p.grad for p in params] for params in self.params]
+        now = [np.fromiter(map(_GRADIENT, params), object, len(params)) for params in self.params]
         if self.held is not None and all(map(_identical, now, self.held)):
-            found = max((batch.locate() for batch in self.batches), default=SAME)
+            found = max((batch.locate(self.steps) for batch in self.batches), default=SAME)
             return found == SAME or (found == MOVED and all(map(_all_alike, self.params, now, self.forms)))
         if not all(map(_all_alike, self.params, now, self.forms)):
             return False
         for batch in self.batches:
             batch.take_gradients([p.grad for p in batch.parameters])
         self.held = now if self.seen is not None and all(map(_seen, now, self.seen)) else None
-        return all(batch.locate() != GONE for batch in self.batches)
+        if any(batch.locate() == GONE for batch in self.batches):
+            return False
+        for batch in self.batches if self.held is not None else ():
+            batch.anchor()
+        return True
 
     def let_go(self) -> None:
         """After a step: hold no gradient that was new in it."""
         self.seen = None
         if self.held is None:
             for batch in self.batches:
-                batch.gradients = []
+                batch.let_go()
             if self.steps < 3 or self.steps % WATCHED_EVERY == 0:
                 self.seen = [[p.grad if p.grad is None else weakref.ref(p.grad) for p in ps] for ps in self.params]
         self.steps += 1
@@ -108,7 +113,7 @@ class Plan:
         """Hold no gradient at all: the user lets them go."""
         self.held = self.seen = None
         for batch in self.batches:
-            batch.gradients = []
+            batch.let_go()
 
     @property
     def shares_gradients(self) -> bool:
@@ -142,11 +147,12 @@ class Plan:
                 row[:] = values
 
 
-def _identical(now: list[Tensor | None], before: list[Tensor | None]) -> bool:
-    return all(map(operator.is_, now, before))
+def _identical(now: np.ndarray, before: np.ndarray) -> bool:
+    """Whether two arrays of objects hold the very same ones: whether their pointers are equal, byte for byte."""
+    return now.tobytes() == before.tobytes()
 
 
-def _seen(now: list[Tensor | None], before: "list[weakref.ref[Tensor] | None]") -> bool:
+def _seen(now: np.ndarray, before: "list[weakref.ref[Tensor] | None]") -> bool:
     return all(g is (r and r()) for g, r in zip(now, before, strict=True))
 
 
@@ -160,7 +166,7 @@ def _form(p: Tensor, owner: "Optimizer") -> Form | None:
     return (p.dtype, p.shape, p.stride(), p.stride()) if state.STEP in owner.state.get(p, ()) else None
 
 
-def _all_alike(params: list[Tensor], grads: list[Tensor | None], forms: list[Form | None]) -> bool:
+def _all_alike(params: list[Tensor], grads: np.ndarray, forms: list[Form | None]) -> bool:
     return all(map(_alike, params, grads, forms))
 
 
