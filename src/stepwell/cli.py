@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stepwell.lab.search import Search
 
 KEEP_EVERY = 5.0  # seconds between two interim results.json
+DRAWN = 1_000_000  # steps of a schedule, at most
 PAYS = 60  # runs from which on worker processes are worth their start
 
 app = typer.Typer(
@@ -211,9 +212,14 @@ def schedule(
     except (TypeError, ValueError) as error:
         _fail(error)
     count = steps or chosen.length or 100
+    if count > DRAWN:
+        _fail(f"steps to draw must be at most {DRAWN:,}; got {count:,}; --steps says how many")
     values = [float(chosen(k)) for k in range(count)]
     if out:
-        style.save(figures.schedule(values, str(chosen)), out)
+        try:
+            style.save(figures.schedule(values, str(chosen)), out)
+        except OSError as error:
+            _fail(f"cannot write {out}: {error}")
         typer.echo(f"wrote {out}", err=True)
     typer.echo(chosen)
     typer.echo(terminal.plot(values, min(_console().width, 100), 16))

@@ -78,7 +78,7 @@ class Rule:
         self.start: dict[str, float | str] = dict.fromkeys(self.state, 0.0) | self._starts(start or {})
         _ = self.trace
 
-    def __call__(self, *arrays: Any, **hyper: Any) -> tuple[Any, ...]:
+    def __call__(self, /, *arrays: Any, **hyper: Any) -> tuple[Any, ...]:
         result = self.formula(*arrays, **hyper)
         taken, fresh = {id(x) for x in (*arrays, *hyper.values())}, []
         for value in result if isinstance(result, tuple) else (result,):

@@ -1,6 +1,7 @@
 """Compiled kernels on disk: found again, named by all that shaped them; what is damaged is replaced."""
 
 import hashlib
+import os
 import pickle
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_where_kernels_are_kept(system, environment, expected, monkeypatch):
     assert cache.folder() == Path(expected)
 
 
-def test_where_no_home_is_known_the_temporary_folder_serves(monkeypatch):
+def test_where_no_home_is_known_a_private_temporary_folder_serves(monkeypatch, tmp_path):
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
@@ -140,4 +141,9 @@ def test_where_no_home_is_known_the_temporary_folder_serves(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", staticmethod(homeless))
     monkeypatch.setattr(cache.platform, "system", lambda: "Linux")
-    assert cache.folder() == Path(cache.tempfile.gettempdir()) / "stepwell"
+    monkeypatch.setattr(cache.tempfile, "gettempdir", lambda: str(tmp_path))
+    own = tmp_path / f"stepwell-{os.getuid()}"
+    assert cache.folder() == own
+    assert own.stat().st_mode & 0o777 == 0o700
+    own.chmod(0o777)  # somebody else could have put code there
+    assert not cache.folder().is_relative_to(tmp_path)

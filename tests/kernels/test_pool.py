@@ -135,6 +135,9 @@ def test_cores_are_those_this_process_may_use(monkeypatch):
     assert pool.cores() == 7
     monkeypatch.setattr(pool.os, "cpu_count", lambda: None)
     assert pool.cores() == 1
-    for chosen, count in (("4", 4), ("0", 1)):
-        monkeypatch.setenv("STEPWELL_THREADS", chosen)
-        assert pool.cores() == count
+    monkeypatch.setenv("STEPWELL_THREADS", "4")
+    assert pool.cores() == 4
+    for wrong in ("0", "two", "-1"):
+        monkeypatch.setenv("STEPWELL_THREADS", wrong)
+        with pytest.raises(ValueError, match=f"STEPWELL_THREADS must be an integer ≥ 1; got '{wrong}'"):
+            pool.cores()

@@ -5,6 +5,7 @@ renamed, so readers and racing writers see all of it or nothing; one that is dam
 Where nothing can be written, kernels are compiled in memory, and that is said once.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -31,7 +32,16 @@ def folder() -> Path:
     try:
         return (Path(base) if base else Path.home() / ".cache") / "stepwell"
     except RuntimeError:  # no home folder is known
-        return Path(tempfile.gettempdir()) / "stepwell"
+        return _private(Path(tempfile.gettempdir()) / f"stepwell-{os.getuid()}")
+
+
+def _private(path: Path) -> Path:
+    """A folder that nobody else can have put code into; where it is not ours, one that nothing can be kept in."""
+    with contextlib.suppress(OSError):
+        path.mkdir(mode=0o700, exist_ok=True)
+        if path.lstat().st_uid == os.getuid() and not path.is_symlink() and not path.stat().st_mode & 0o022:
+            return path
+    return Path(os.devnull) / "stepwell"
 
 
 def compiled(source: str, name: str, signature: str, options: dict[str, Any] | None = None) -> Callable[..., Any]:

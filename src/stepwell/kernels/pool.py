@@ -13,7 +13,9 @@ _growing = threading.Lock()
 def cores() -> int:
     """How many processors this process may use; STEPWELL_THREADS overrides."""
     if chosen := os.environ.get("STEPWELL_THREADS"):
-        return max(1, int(chosen))
+        if not chosen.isdecimal() or chosen == "0":
+            raise ValueError(f"STEPWELL_THREADS must be an integer ≥ 1; got {chosen!r}")
+        return int(chosen)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

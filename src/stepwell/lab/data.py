@@ -61,7 +61,7 @@ def _from(source: Source, place: Path, who: str) -> tuple[bytes, str]:
     try:
         return path.read_bytes(), str(path)
     except OSError as error:
-        raise DataError(f"{who} {place}: cannot read {path}: {error.strerror}") from None
+        raise DataError(f"{who} {place}: cannot read {path}: {error.strerror}. {_ways(source)}") from None
 
 
 def _checked(source: Source, content: bytes, where: str) -> bytes:
@@ -76,10 +76,15 @@ def _download(source: Source) -> bytes:
         with urllib.request.urlopen(source.url, timeout=SECONDS) as answer:
             return answer.read(LARGEST)
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{source.name} is not here and could not be downloaded "
-            f"({getattr(error, 'reason', error)}). Any of these helps:\n"
-            f"  --data PATH       the file, or a folder that has it\n"
-            f"  {VARIABLE}=PATH the same, in the environment\n"
-            f"  {source.url}\n                    reachable, once: it is then kept in {cache.folder() / 'data'}"
-        ) from None
+        reason = getattr(error, "reason", error)
+        raise DataError(f"{source.name} is not here and could not be downloaded ({reason}). {_ways(source)}") from None
+
+
+def _ways(source: Source) -> str:
+    return (
+        "Any of these helps:\n"
+        "  --data PATH         the file, or a folder that has it\n"
+        f"  {VARIABLE}=PATH  the same, in the environment; without either it is downloaded from\n"
+        f"  {source.url}\n"
+        f"                      and kept in {cache.folder() / 'data'}"
+    )

@@ -129,12 +129,13 @@ class Optimizer:
         pointers = (*program.arrays, *program.scalar_state)
         for row, times, (key, p) in zip(table, clock, params.items(), strict=True):
             state = self.state[key]
-            state["step"] += 1
             named = {"p": p, "g": found[key], **state}
             row[-len(pointers) :] = [address(named[name]) for name in pointers]
-            times[:] = [state["step"], *(float(state[s]) for s in program.scalar_state)]
+            times[:] = [state["step"] + 1, *(float(state[s]) for s in program.scalar_state)]
         groups = np.array([[scalars[name] for name in program.scalars]], np.float64)
         kernel.run(table, clock, groups, pool.cores())
+        for key in params:
+            self.state[key]["step"] += 1
 
     def _update_eagerly(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], scalars: dict[str, float]) -> None:
         wide = np.float32 if p.dtype.itemsize == 2 else p.dtype
