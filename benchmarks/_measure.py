@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypedDict
 
-import numpy as np
 import torch
 
 
@@ -41,11 +40,11 @@ def in_place_add(elements: int) -> tuple[Callable[[], object], int]:
 
 def with_gradients(sizes: list[int], seed: int = 0) -> list[torch.nn.Parameter]:
     """Parameters of these lengths that have gradients."""
-    generator = np.random.default_rng(seed)
+    generator = torch.Generator().manual_seed(seed)
     made = []
-    for size in sizes:
-        p = torch.nn.Parameter(torch.from_numpy(generator.standard_normal(size, np.float32)))
-        p.grad = torch.from_numpy(generator.standard_normal(size, np.float32))
+    for size in sizes:  # torch's own memory, which begins at a cache line as a model's does
+        p = torch.nn.Parameter(torch.randn(size, generator=generator))
+        p.grad = torch.randn(size, generator=generator)
         made.append(p)
     return made
 
