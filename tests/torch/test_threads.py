@@ -115,7 +115,6 @@ def in_a_fork(training: Training, pipe: Any) -> None:
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:.*os.fork:RuntimeWarning")
 @pytest.mark.parametrize("threads_before", [1, 2], ids=["no pool before", "a pool before"])
 def test_a_forked_child_trains_on(threads_before: int) -> None:
     """The child has none of its parent's threads: its pool must be its own."""
