@@ -12,7 +12,7 @@ from stepwell.torch.eager import is_finite
 from stepwell.torch.state import SCHEDULE, UPDATES
 
 if TYPE_CHECKING:
-    from stepwell.torch.optimizer import Optimizer
+    from stepwell.torch.contract import Contract
 
 
 def known_options(where: str, given: Mapping[str, Any], known: Any) -> None:
@@ -43,7 +43,7 @@ def distinct(group: Mapping[str, Any]) -> None:
             seen.add(id(p))
 
 
-def group(optimizer: "Optimizer", options: Mapping[str, Any]) -> None:
+def group(optimizer: "Contract", options: Mapping[str, Any]) -> None:
     """Refuse options that are unknown, out of their domain, or that this engine cannot honour."""
     name = type(optimizer).__name__
     for flag in ("differentiable", "capturable"):
@@ -78,7 +78,7 @@ def _element(options: Mapping[str, Any], name: str, index: int) -> tuple[str, An
 FINITE = "a gradient has a NaN or an infinity; nothing was changed (check_finite=True)"
 
 
-def gradients(optimizer: "Optimizer", finite: bool) -> None:
+def gradients(optimizer: "Contract", finite: bool) -> None:
     """Refuse gradients that do not belong to their parameters, or as asked that are not finite."""
     for group in optimizer.param_groups:
         for p in group["params"]:
@@ -106,7 +106,7 @@ def mapping(state_dict: Any) -> None:
         raise TypeError(f"state_dict must be a dict with the keys 'state' and 'param_groups'; got {state_dict!r}")
 
 
-def saved(optimizer: "Optimizer", state_dict: Any) -> None:
+def saved(optimizer: "Contract", state_dict: Any) -> None:
     """Refuse a state dict that cannot be this optimizer's, and say what is wrong where."""
     if not {"state", "param_groups"} <= set(state_dict):
         raise ValueError(f"state_dict must have the keys 'state' and 'param_groups'; got {list(state_dict)}")
@@ -136,7 +136,7 @@ def saved(optimizer: "Optimizer", state_dict: Any) -> None:
                 _entry(optimizer, options, index, p, entry)
 
 
-def _entry(optimizer: "Optimizer", options: dict[str, Any], index: Any, p: Tensor, entry: Any) -> None:
+def _entry(optimizer: "Contract", options: dict[str, Any], index: Any, p: Tensor, entry: Any) -> None:
     where = f"state_dict: the state of parameter {index}"
     rule = optimizer.rule_of(options)
     names = {optimizer.state_names.get(s, s): s for s in rule.state}

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from stepwell.door import class_name, signature
 from stepwell.rule import Rule
-from stepwell.torch.optimizer import Group, Optimizer, WholeStep
+from stepwell.torch.contract import Group, WholeStep
+from stepwell.torch.optimizer import Optimizer
 
 OPTIONS = {"maximize": False, "clip_norm": None, "ema": None, "zero_grad": False, "check_finite": False}
 

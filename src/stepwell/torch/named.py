@@ -9,8 +9,9 @@ from stepwell import rules
 from stepwell.kernels import Stages
 from stepwell.rule import Rule
 from stepwell.torch import state
+from stepwell.torch.contract import Group, WholeStep
 from stepwell.torch.from_rule import OPTIONS
-from stepwell.torch.optimizer import Group, Optimizer, WholeStep
+from stepwell.torch.optimizer import Optimizer
 
 _BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 _MOMENTS = {"m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq", "u": "exp_inf"}

@@ -15,7 +15,7 @@ from stepwell.torch.batch import DTYPES, GONE, MOVED, SAME, Batch, fits
 from stepwell.torch.eager import Loose
 
 if TYPE_CHECKING:
-    from stepwell.torch.optimizer import Optimizer
+    from stepwell.torch.contract import Contract
 
 
 _GRADIENT = operator.attrgetter("grad")
@@ -30,7 +30,7 @@ class Plan:
     (set_to_none), their memory goes.
     """
 
-    def __init__(self, owner: "Optimizer", signatures: list[tuple[Rule, Stages]]):
+    def __init__(self, owner: "Contract", signatures: list[tuple[Rule, Stages]]):
         self.signatures = signatures
         for group in owner.param_groups:
             if type(group["params"]) is not watched.Parameters:
@@ -47,7 +47,7 @@ class Plan:
         self._build(owner)
         self.changes = watched.changes
 
-    def _build(self, owner: "Optimizer") -> None:
+    def _build(self, owner: "Contract") -> None:
         kinds: dict[tuple[Rule, Stages, str], list[tuple[int, Tensor]]] = {}
         for k, (params, (rule, stages)) in enumerate(zip(self.params, self.signatures, strict=True)):
             for p, form in zip(params, self.forms[k], strict=True):
@@ -62,7 +62,7 @@ class Plan:
             self._add_batch(owner, rule, stages, dtype, members)
 
     def _add_batch(
-        self, owner: "Optimizer", rule: Rule, stages: Stages, dtype: str, members: list[tuple[int, Tensor]]
+        self, owner: "Contract", rule: Rule, stages: Stages, dtype: str, members: list[tuple[int, Tensor]]
     ) -> None:
         program = cpu.program(rule, stages)
         used = sorted({k for k, _ in members})
@@ -78,7 +78,7 @@ class Plan:
         for row, k in zip(groups, used, strict=True):
             self.rows[k].append(row)
 
-    def still_holds(self, owner: "Optimizer", signatures: list[tuple[Rule, Stages]]) -> bool:
+    def still_holds(self, owner: "Contract", signatures: list[tuple[Rule, Stages]]) -> bool:
         """Whether the plan is good for the gradients as they are now; new ones of the old kind are taken in."""
         if self.changes != watched.changes or signatures != self.signatures:
             return False
@@ -159,7 +159,7 @@ def _seen(now: np.ndarray, before: "list[weakref.ref[Tensor] | None]") -> bool:
 Form = tuple[torch.dtype, torch.Size, tuple[int, ...], tuple[int, ...]]
 
 
-def _form(p: Tensor, owner: "Optimizer") -> Form | None:
+def _form(p: Tensor, owner: "Contract") -> Form | None:
     """How a parameter and its gradient lie in memory; None where there is neither a gradient nor a past."""
     if p.grad is not None:
         return p.dtype, p.shape, p.stride(), p.grad.stride() if p.grad.layout is torch.strided else ()

@@ -10,14 +10,14 @@ from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
 
 if TYPE_CHECKING:
-    from stepwell.torch.optimizer import Group, Optimizer
+    from stepwell.torch.contract import Contract, Group
 
 STEP, EMA = "step", "ema"  # keys of a parameter's state beside the rule's own
 SCHEDULE, UPDATES = "schedule", "schedule_step"  # keys of a group whose rate is scheduled
 STEP_DTYPE, NUMBER_DTYPE = torch.float32, torch.float64
 
 
-def ready(optimizer: "Optimizer", p: Tensor, group: "Group", rule: Rule, stages: Stages) -> dict[str, Tensor]:
+def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: Stages) -> dict[str, Tensor]:
     """The state of `p` under the rule's names, with its step; what is missing is made at its start."""
     state = optimizer.state[p]
     program = cpu.program(rule, stages)
@@ -84,7 +84,7 @@ def plain(packed: dict[str, Any]) -> dict[str, Any]:
     return packed
 
 
-def exact(optimizer: "Optimizer", state_dict: dict[str, Any]) -> dict[str, Any]:
+def exact(optimizer: "Contract", state_dict: dict[str, Any]) -> dict[str, Any]:
     """A state dict with scalar state as Python's numbers: torch would round tensors to the parameter's dtype."""
     names = {
         optimizer.state_names.get(s, s)
@@ -100,7 +100,7 @@ def exact(optimizer: "Optimizer", state_dict: dict[str, Any]) -> dict[str, Any]:
     return {**state_dict, "state": entries}
 
 
-def own(optimizer: "Optimizer", loaded: Mapping[str, Any]) -> None:
+def own(optimizer: "Contract", loaded: Mapping[str, Any]) -> None:
     """Let no tensor be shared with the state dict just loaded, every number be a tensor, every average unrounded."""
     indices = [i for group in loaded["param_groups"] for i in group["params"]]
     saved = dict(zip((p for group in optimizer.param_groups for p in group["params"]), indices, strict=True))
@@ -116,7 +116,7 @@ def own(optimizer: "Optimizer", loaded: Mapping[str, Any]) -> None:
                 dict.__setitem__(entry, key, torch.tensor(value, dtype=NUMBER_DTYPE))
 
 
-def steps_done(optimizer: "Optimizer", group: "Group") -> int:
+def steps_done(optimizer: "Contract", group: "Group") -> int:
     """How many steps a group has made, as its parameters' own counts tell."""
     entries = (optimizer.state.get(p, {}) for p in group["params"])
     return max((int(_number(entry.get(STEP)) or 0) for entry in entries), default=0)
