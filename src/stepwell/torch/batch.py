@@ -162,9 +162,9 @@ class Batch:
 
     def run(self, threads: int) -> None:
         """One step of every parameter, in place."""
+        torch._C._increment_version(self._changed())  # now, while the tensors that locate looked at are near
         _compiled("tick", "void(int64[:, ::1], float64[:, ::1])")(self.table, self.clock)
         self.kernel.run(self.table, self.clock, self.groups, threads)
-        torch._C._increment_version(self._changed())
 
     def _changed(self) -> list[Tensor]:
         if not (self.some_rest or self.stages.zero):
