@@ -34,7 +34,7 @@ def _refuse(reason: str) -> Callable[..., NoReturn]:
 _IN_PLACE = "it works in place (+=, [...] = …); write x = x + y, a rule mutates nothing"
 _BRANCH = "it branches on data (if, while, and, or, max …); write where(condition, a, b) or maximum(a, b)"
 _EQUALITY = "it tests for equality (==, !=, in); compare with <, <=, > or >="
-_COMPARISONS = ("<", "<=", ">", ">=")
+COMPARISONS = ("<", "<=", ">", ">=")
 _OUTSIDE = "it calls an unknown function; use those of stepwell.rule (sqrt, exp, sign, where, maximum …)"
 
 
@@ -50,7 +50,7 @@ class Expr:
     def of(value: Any) -> "Expr":
         """`value` as an expression of a number; numbers become constants."""
         if isinstance(value, Expr):
-            if value.op in _COMPARISONS:
+            if value.op in COMPARISONS:
                 raise RuleError("it uses a comparison as a number; write where(condition, 1.0, 0.0)")
             return value
         if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
@@ -60,7 +60,7 @@ class Expr:
     @staticmethod
     def condition(value: Any) -> "Expr":
         """`value`, which must be a comparison."""
-        if isinstance(value, Expr) and value.op in _COMPARISONS:
+        if isinstance(value, Expr) and value.op in COMPARISONS:
             return value
         raise RuleError(f"where() chooses by a comparison (a < b); got {value!r}")
 

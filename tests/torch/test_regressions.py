@@ -41,10 +41,11 @@ def test_a_conjugate_view_is_stepped() -> None:
     assert ours[0] != 1
 
 
-def test_a_gradient_of_two_parameters_is_read_by_both_before_it_is_zeroed() -> None:
+@pytest.mark.parametrize("momentum", [0.0, 0.5], ids=["one kernel", "two kernels"])
+def test_a_gradient_of_two_parameters_is_read_by_both_before_it_is_zeroed(momentum: float) -> None:
     a, b = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
     a.grad = b.grad = torch.full((3,), 0.5)
-    door.SGD([a, b], lr=1.0, zero_grad=True).step()
+    door.SGD([{"params": [a]}, {"params": [b], "momentum": momentum}], lr=1.0, zero_grad=True).step()
     assert a.tolist() == b.tolist() == [0.5] * 3
     assert not a.grad.any()
 

@@ -69,9 +69,9 @@ def kernel(rule: Rule, stages: Stages, storage: tuple[str, ...]) -> Kernel:
 
     `storage` has one of DTYPES for each array of the traced program; float64 goes with float64 only.
     """
-    program = trace(rule, stages)
-    source = kernel_source(f"{rule.name}, {stages}, {storage}", program, storage, stages.zero)
-    return Kernel(program, cache.compiled(source, "kernel", SIGNATURE))
+    traced = program(rule, stages)
+    source = kernel_source(f"{rule.name}, {stages}, {storage}", traced, storage, stages.zero)
+    return Kernel(traced, cache.compiled(source, "kernel", SIGNATURE))
 
 
 @functools.cache

@@ -9,13 +9,13 @@ import math
 from collections.abc import Sequence
 
 from stepwell.kernels.trace import Operation, Program
+from stepwell.symbolic import COMPARISONS
 
 BLOCK = 1 << 14  # elements; every tensor is cut at the same places, so threads cannot change a result
 FIRST_BLOCK, LENGTH, GROUP, ADDRESSES = range(4)  # columns of the table
 RESTING = -1  # in place of its length: a tensor that is left as it is this time
 
-_COMPARISONS = {"<", "<=", ">", ">="}
-_INFIX = {"+", "-", "*", "/", *_COMPARISONS}
+_INFIX = {"+", "-", "*", "/", *COMPARISONS}
 _CALLS = {
     "neg": "-{0}", "abs": "abs({0})", "where": "{1} if {0} else {2}",
     "sqrt": "math.sqrt({0})", "exp": "math.exp({0})", "log": "math.log({0})", "tanh": "math.tanh({0})",
@@ -87,7 +87,7 @@ def _prologue(program: Program, real: str) -> list[str]:
     inputs |= {name: f"groups[group, {k}]" for k, name in enumerate(program.scalars)}
     lines = [f"{_wide(name)} = {value}" for name, value in inputs.items()]
     lines += [f"{_wide(o.target)} = {_expression(o, [_wide(a) for a in o.args], 'float64')}" for o in program.prologue]
-    truths = {o.target for o in program.prologue if o.op in _COMPARISONS}
+    truths = {o.target for o in program.prologue if o.op in COMPARISONS}
     for name in _scalars_of_body(program):
         lines.append(f"{_name(name)} = {_wide(name)}" if name in truths else f"{_name(name)} = {real}({_wide(name)})")
     return lines

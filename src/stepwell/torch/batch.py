@@ -146,11 +146,9 @@ class Batch:
             return []
         return [(p, e) for p, e, rests in zip(self.parameters, self.averages, self.rests, strict=True) if rests]
 
-    @property
-    def shares_gradients(self) -> bool:
-        """Whether two parameters' gradients begin at one address."""
-        found = self.table[self.table[:, LENGTH] > 0, ADDRESSES + GRADIENT]
-        return len(np.unique(found)) < len(found)
+    def gradient_addresses(self) -> np.ndarray:
+        """Where the gradients begin that have any element."""
+        return self.table[self.table[:, LENGTH] > 0, ADDRESSES + GRADIENT]
 
     def sum_of_squares(self, threads: int) -> float:
         """Σg² over the batch."""

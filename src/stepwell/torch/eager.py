@@ -9,7 +9,7 @@ from torch import Tensor
 from stepwell.kernels import Stages, cpu, eager
 from stepwell.rule import Rule
 
-_HALF = (torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass
@@ -70,4 +70,4 @@ def _real(x: Tensor) -> Tensor:
 
 
 def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in _HALF else _real(x)
+    return x.float() if x.dtype in HALF else _real(x)

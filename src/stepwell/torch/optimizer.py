@@ -1,5 +1,6 @@
 """The base of every torch optimizer here: torch's contract outside, one pass over memory inside."""
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -160,11 +161,4 @@ _observed_step = torch._disable_dynamo(
     torch.optim.Optimizer.profile_hook_step(lambda self, closure=None: self._step(closure))
 )
 
-
-_KINDS: dict[tuple[bool, ...], Stages] = {}
-
-
-def _stages(*flags: bool) -> Stages:
-    if flags not in _KINDS:
-        _KINDS[flags] = Stages(*flags)
-    return _KINDS[flags]
+_stages = functools.cache(Stages)

@@ -22,6 +22,9 @@ _GRADIENT = operator.attrgetter("grad")
 WATCHED_EVERY = 16  # steps with new gradients; at these it is seen whether they have begun to be the same ones
 
 
+Member = tuple[int, Tensor, dict[str, Tensor]]  # a parameter with its group's number and its state
+
+
 class Plan:
     """The batches of kernel work, the parameters that no kernel takes, and the facts they were made for.
 
@@ -48,31 +51,29 @@ class Plan:
         self.changes = watched.changes
 
     def _build(self, owner: "Contract") -> None:
-        kinds: dict[tuple[Rule, Stages, str], list[tuple[int, Tensor]]] = {}
+        kinds: dict[tuple[Rule, Stages, str], list[Member]] = {}
         for k, (params, (rule, stages)) in enumerate(zip(self.params, self.signatures, strict=True)):
             for p, form in zip(params, self.forms[k], strict=True):
                 if form is None:
                     continue
                 own = state.ready(owner, p, owner.param_groups[k], rule, stages)
                 if cpu.usable() and fits(p, p.detach() if p.grad is None else p.grad):
-                    kinds.setdefault((rule, stages, DTYPES[p.dtype]), []).append((k, p))
+                    kinds.setdefault((rule, stages, DTYPES[p.dtype]), []).append((k, p, own))
                 else:
                     self.loose.append(Loose(p, own, rule, stages, k))
         for (rule, stages, dtype), members in kinds.items():
-            self._add_batch(owner, rule, stages, dtype, members)
+            self._add_batch(rule, stages, dtype, members)
 
-    def _add_batch(
-        self, owner: "Contract", rule: Rule, stages: Stages, dtype: str, members: list[tuple[int, Tensor]]
-    ) -> None:
+    def _add_batch(self, rule: Rule, stages: Stages, dtype: str, members: list[Member]) -> None:
         program = cpu.program(rule, stages)
-        used = sorted({k for k, _ in members})
+        used = sorted({k for k, _, _ in members})
         rows = []
-        for k, p in members:
-            named = {"p": p, "g": p, **state.ready(owner, p, owner.param_groups[k], rule, stages)}
+        for _, p, own in members:
+            named = {"p": p, "g": p, **own}
             rows.append([named[name] for name in (*program.arrays, *program.scalar_state, "step")])
         groups = np.zeros((len(used), len(program.scalars)))
-        batch = Batch(rule, stages, dtype, rows, [used.index(k) for k, _ in members], groups)
-        batch.take_gradients([p.grad for _, p in members])
+        batch = Batch(rule, stages, dtype, rows, [used.index(k) for k, _, _ in members], groups)
+        batch.take_gradients([p.grad for _, p, _ in members])
         batch.locate()
         self.batches.append(batch)
         for row, k in zip(groups, used, strict=True):
@@ -118,7 +119,8 @@ class Plan:
     @property
     def shares_gradients(self) -> bool:
         """Whether one gradient is that of several parameters, as far as their first addresses tell."""
-        return any(batch.shares_gradients for batch in self.batches)
+        found = np.concatenate([np.zeros(0, np.int64), *(batch.gradient_addresses() for batch in self.batches)])
+        return len(np.unique(found)) < len(found)
 
     @torch.no_grad()
     def average_resting(self, decay: float) -> None:

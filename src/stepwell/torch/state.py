@@ -8,6 +8,7 @@ from torch import Tensor
 
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
+from stepwell.torch.eager import HALF
 
 if TYPE_CHECKING:
     from stepwell.torch.contract import Contract, Group
@@ -59,7 +60,7 @@ def _as_number(state: dict[str, Any], key: str, dtype: torch.dtype) -> Tensor:
 
 def _average_dtype(p: Tensor) -> torch.dtype:
     """An average of half-precision weights is kept in float32: in theirs it would not move."""
-    return torch.float32 if p.dtype in (torch.float16, torch.bfloat16) else p.dtype
+    return torch.float32 if p.dtype in HALF else p.dtype
 
 
 def _as_array(state: dict[str, Any], key: str, p: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -93,8 +94,6 @@ def exact(optimizer: "Contract", state_dict: dict[str, Any]) -> dict[str, Any]:
     }
     entries = {
         index: {k: v.item() if k in names and isinstance(v, Tensor) else v for k, v in entry.items()}
-        if isinstance(entry, Mapping)
-        else entry
         for index, entry in state_dict["state"].items()
     }
     return {**state_dict, "state": entries}
