@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 SHARED := $(wildcard ../shared/data)
 export STEPWELL_DATA ?= $(SHARED)
 
-.PHONY: demo test lint types readme bench check clean
+.PHONY: demo test lint types readme docs bench check clean
 
 demo: .venv/lab
 	$(BIN)/stepwell compare digits
@@ -20,7 +20,10 @@ types: .venv/dev
 	$(BIN)/pyright
 
 readme: .venv/dev
-	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md
+	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md
+
+docs: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/lab
 	$(BIN)/stepwell bench
@@ -42,4 +45,4 @@ check: test lint types readme
 	touch $@
 
 clean:
-	rm -rf .venv stepwell-results dist
+	rm -rf .venv stepwell-results dist site

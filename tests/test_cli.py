@@ -161,7 +161,7 @@ def test_what_is_done_is_written_while_more_is_trained(tmp_path: Path, monkeypat
         return train.train(task, job, epochs)
 
     kept = tmp_path / "results.json"
-    monkeypatch.setattr(cli, "KEEP_EVERY", -1.0)
+    monkeypatch.setattr(cli.compare, "KEEP_EVERY", -1.0)
     monkeypatch.setattr(search, "train", watched)
     options = ["--only", "adam", "--rates", "1", "--epochs", "1", "--out", str(tmp_path)]
     assert run("compare", "airfoil", "--data", str(data_folder()), *options).exit_code == 0

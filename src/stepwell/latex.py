@@ -33,12 +33,12 @@ def latex(rule: "Rule") -> str:
     for node in _nodes((step, *new.values())):
         if node.op == "symbol":
             name = node.args[0]
-            known[node] = _symbol(name, "t-1" if name in new or name == "p" else "t" if name == "g" else "")
+            known[node] = letter(name, "t-1" if name in new or name == "p" else "t" if name == "g" else "")
     lines = []
     for node in _nodes((*new.values(), step)):
         states = [name for name, value in new.items() if value is node]
         for name in states or ([names[node]] if node in names and node is not step else []):
-            now = _symbol(name, "t")
+            now = letter(name, "t")
             lines.append(f"{sympy.latex(now)} &= {sympy.latex(_sympy(node, known))}")
             if node.op not in _LEAVES:
                 known[node] = now
@@ -88,7 +88,7 @@ def _nodes(roots: tuple[Expr, ...]) -> Iterator[Expr]:
         yield from visit(root)
 
 
-def _symbol(name: str, time: str = "") -> Any:
+def letter(name: str, time: str = "") -> Any:
     """A symbol that prints as the field writes it: beta1 as β₁, m_hat as m with a hat, lr as η."""
     import sympy
 

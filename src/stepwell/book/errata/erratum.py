@@ -1,0 +1,52 @@
+"""The mark of an erratum, and how the errata of a rule are found."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from stepwell.book.section import Experiment, Page
+from stepwell.rule import Rule
+
+
+class Erratum(Protocol):
+    """An experiment that knows the names of the rules it is about."""
+
+    __name__: str
+    rules: tuple[str, ...]
+
+    def __call__(self, page: Page, /) -> None: ...
+
+
+found: list[Erratum] = []
+"""Every erratum, in the order in which they were marked."""
+
+
+def erratum(*rules: str) -> Callable[[Experiment], Erratum]:
+    """Mark an experiment as an erratum about the rules of these names; about none, it concerns a text's other parts."""
+
+    def mark(function: Experiment) -> Erratum:
+        marked = cast(Erratum, function)
+        marked.rules = rules
+        found.append(marked)
+        return marked
+
+    return mark
+
+
+def concerning(rule: str) -> list[Erratum]:
+    """The errata about the rule of that name, in their own order."""
+    return sorted((each for each in found if rule in each.rules), key=lambda each: each.__name__)
+
+
+def follow(rule: Rule, gradients: Iterable[float], **hyper: float) -> np.ndarray:
+    """The steps that a rule takes for these gradients one after the other, whatever the parameter does; in float64."""
+    values = rule.complete(hyper)
+    state: Any = {name: np.float64(rule.start_of(name, values)) for name in rule.state}
+    steps = []
+    with np.errstate(all="ignore"):  # a text's version may divide 0 by 0
+        for t, g in enumerate(gradients, 1):
+            step, *new = rule.bind({"g": np.float64(g), "t": t, **state}, values)
+            state = dict(zip(rule.state, new, strict=True))
+            steps.append(step)
+    return np.array(steps)

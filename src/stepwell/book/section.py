@@ -1,0 +1,171 @@
+"""What a section of the book is made of: experiments, and pages on which their numbers stand beside the book's.
+
+A section's file makes one `Section` and marks its functions as experiments; each gets a `Page` to write on. What is
+written is data: the command line prints it, the index page and the documentation show it, the tests ask it.
+"""
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RUNS = 200  # at least, for a mean and a standard deviation to be compared
+ERRORS = 3.0  # standard errors that they may be away
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a reader may ask of all experiments.
+
+    Attributes:
+        seeds: trainings of each kind, with seeds 0, 1, …
+        full: the book's own lengths where the default is shorter.
+        data: where data files are; None looks where `stepwell.lab.data` does.
+    """
+
+    seeds: int = 5
+    full: bool = False
+    data: Path | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One number or statement: what it is, what came out, what the book has, and whether they agree (None: nothing to
+    agree with)."""
+
+    what: str
+    got: str
+    book: str = ""
+    holds: bool | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass
+class Page:
+    """What an experiment writes on.
+
+    Attributes:
+        name, title, text: the experiment's name, and its docstring's first line and the rest.
+        lines, tables, notes, figures: what was written, in order.
+        seconds: how long the experiment took.
+    """
+
+    name: str
+    title: str
+    text: str
+    options: Options
+    lines: list[Line] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def number(self, what: str, got: Any, book: str) -> None:
+        """A number, or several, that must be the book's to the digits printed: book="-2.382563, -.158591"."""
+        printed = [text.strip() for text in book.split(",")]
+        values = np.atleast_1d(np.asarray(got, float)).ravel()
+        if len(values) != len(printed):
+            raise ValueError(f"{what}: {len(values)} numbers beside the book's {len(printed)}")
+        places = [_places(text) for text in printed]
+        holds = all(_agree(x, text) for x, text in zip(values, printed, strict=True))
+        self.lines.append(Line(what, ", ".join(f"{x:.{d}f}" for x, d in zip(values, places, strict=True)), book, holds))
+
+    def band(self, what: str, values: Sequence[float], low: float, high: float) -> None:
+        """Values that must all lie in a band of the book's; what is printed is their range."""
+        spread = f"{min(values):.4f} to {max(values):.4f} ({len(values)} seeds)"
+        inside = all(low <= x <= high for x in values)  # NaN is not
+        self.lines.append(
+            Line(what, spread, f"{low:g} to {high:g}" if low > -math.inf else f"at most {high:g}", inside)
+        )
+
+    def sample(self, what: str, values: Any, mean: float, sd: float) -> None:
+        """At least 200 runs whose mean and standard deviation must be the book's within 3 standard errors."""
+        values = np.asarray(values, float).ravel()
+        n = len(values)
+        if n < RUNS:
+            raise ValueError(f"{what}: a mean and a standard deviation need {RUNS} runs or more; got {n}")
+        found, spread = float(values.mean()), float(values.std(ddof=1))
+        rounding = 0.0005  # the book's numbers have three digits
+        holds = abs(found - mean) <= ERRORS * sd / math.sqrt(n) + rounding
+        holds = holds and abs(spread - sd) <= ERRORS * sd / math.sqrt(2 * (n - 1)) + rounding
+        self.lines.append(Line(what, f"{found:.3f} ± {spread:.3f} ({n} runs)", f"{mean:.3f} ± {sd:.3f}", holds))
+
+    def claim(self, what: str, holds: bool, evidence: Any = "") -> None:
+        """A statement of the book, and whether it was found to hold; `evidence` says by which numbers."""
+        self.lines.append(Line(what, str(evidence), "", bool(holds)))
+
+    def measured(self, what: str, got: Any) -> None:
+        """A number that the book has nothing to put beside; one that depends on the machine says so in `what`."""
+        self.lines.append(Line(what, got if isinstance(got, str) else f"{got:.6g}"))
+
+    def say(self, text: str) -> None:
+        """A remark on what was found."""
+        self.notes.append(text)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """A table; its cells are printed as they are."""
+        self.tables.append(Table(columns, [[str(cell) for cell in row] for row in rows]))
+
+    def figure(self, name: str, figure: Any) -> None:
+        """A picture that `stepwell.pages` drew, to be kept as NAME.png and NAME.svg."""
+        self.figures[name] = figure
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing on the page disagrees with the book."""
+        return all(line.holds is not False for line in self.lines)
+
+
+Experiment = Callable[[Page], None]
+
+
+class Section:
+    """A section: its name on the command line, its title, its text (the file's docstring) and its experiments."""
+
+    def __init__(self, name: str, title: str, text: str | None):
+        self.name, self.title, self.text = name, title, (text or "").strip()
+        self.experiments: list[Experiment] = []
+
+    def experiment(self, function: Experiment) -> Experiment:
+        """Mark a function as the section's next experiment; its docstring's first line is the title."""
+        self.experiments.append(function)
+        return function
+
+    def run(self, options: Options = Options(), only: str | None = None) -> Iterator[Page]:
+        """Run the experiments, or the one of that name; each page as soon as it is written."""
+        for experiment in self.experiments:
+            if only in (None, experiment.__name__):
+                yield run(experiment, options)
+
+
+def run(experiment: Experiment, options: Options = Options()) -> Page:
+    """The page that one experiment writes."""
+    title, _, text = (experiment.__doc__ or experiment.__name__).strip().partition("\n")
+    page = Page(experiment.__name__, title, " ".join(text.split()), options)
+    started = time.perf_counter()
+    experiment(page)
+    page.seconds = time.perf_counter() - started
+    return page
+
+
+def _places(printed: str) -> int:
+    """Digits after the point of a printed number."""
+    if not re.fullmatch(r"-?\d*\.?\d+", printed):
+        raise ValueError(f"a number of the book's must be printed in plain digits; got {printed!r}")
+    return len(printed.partition(".")[2])
+
+
+def _agree(x: float, printed: str) -> bool:
+    return abs(x - float(printed)) <= 0.5 * 10.0 ** -_places(printed) * (1 + 1e-9)

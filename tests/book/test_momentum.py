@@ -1,0 +1,95 @@
+"""The section on momentum: its numbers by other ways, and what would make its claims fail."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stepwell import rules
+from stepwell.book import momentum
+from stepwell.book.section import Options, Page
+from stepwell.functions import minimize
+from tests.book.harness import agrees
+from tests.lab.conftest import data_folder
+
+LEAST = {"ravine": 5, "weights": 8, "scalar": 4, "convergence": 4, "training": 9, "grid": 3}
+
+
+def page(name: str, seeds: int = 2) -> Page:
+    return next(momentum.section.run(Options(seeds=seeds, data=data_folder()), only=name))
+
+
+def wrong_lines(name: str) -> list[str]:
+    return [line.what for line in page(name, seeds=1).lines if line.holds is False]
+
+
+def test_the_experiments_are_these() -> None:
+    assert [experiment.__name__ for experiment in momentum.section.experiments] == list(LEAST)
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_every_number_is_the_books(name: str) -> None:
+    agrees(page(name), LEAST[name])
+
+
+@pytest.mark.parametrize(
+    ("lr", "beta", "end"),
+    [
+        (0.4, 0.0, (-0.943467, -0.000073)), (0.6, 0.0, (-0.387814, -1673.365)),
+        (0.6, 0.5, (0.007188, 0.002553)), (0.6, 0.25, (-0.126340, -0.186632)),
+    ],
+)  # fmt: skip
+def test_the_ravine_longhand(lr: float, beta: float, end: tuple[float, float]) -> None:
+    x, v = np.array([-5.0, -2.0]), np.zeros(2)
+    for _ in range(20):
+        v = beta * v + np.array((0.2, 4.0)) * x
+        x = x - lr * v
+    assert x == pytest.approx(end, abs=5e-4 if abs(end[1]) > 1 else 5e-7)
+
+
+def test_the_radius_longhand() -> None:
+    for curvature in (0.2, 4.0):
+        matrix = np.array([[0.5, curvature], [-0.6 * 0.5, 1 - 0.6 * curvature]])
+        assert abs(np.linalg.eigvals(matrix)).max() == pytest.approx(0.7071, abs=5e-5)
+
+
+def dampened(fun: Any, x0: Any, method: str = "gradient_descent", **hyper: Any) -> Any:
+    if method == "momentum":
+        return minimize(fun, x0, "momentum_dampened", dampening=hyper["beta"], **hyper)
+    return minimize(fun, x0, method, **hyper)
+
+
+def look_ahead(fun: Any, x0: Any, method: str = "gradient_descent", **hyper: Any) -> Any:
+    return minimize(fun, x0, "nesterov" if method == "momentum" else method, **hyper)
+
+
+@pytest.mark.parametrize("wrong", [dampened, look_ahead])
+def test_another_momentum_is_seen(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(momentum, "minimize", wrong)
+    assert {"momentum, η = .6, β = 0.5", "momentum, η = .6, β = 0.25"} <= set(wrong_lines("ravine"))
+
+
+def test_another_rule_in_training_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(momentum, "rules", SimpleNamespace(momentum=rules.nesterov))
+    assert sum("one training, twice" in what for what in wrong_lines("training")) == 3
+
+
+def test_a_stability_without_momentum_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = momentum.theory
+    plain = SimpleNamespace(
+        stability=lambda rule, lr, curvature, beta: right.stability("gradient_descent", lr, curvature),
+        stability_limit=lambda rule, beta: right.stability_limit("gradient_descent"),
+    )
+    monkeypatch.setattr(momentum, "theory", plain)
+    assert len(wrong_lines("convergence")) == 4
+
+
+def test_wrong_weights_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = momentum.theory
+
+    def averaged(rule: str, steps: int, beta: float) -> np.ndarray:
+        return (1 - beta) * right.average_weights(rule, steps, beta=beta)
+
+    monkeypatch.setattr(momentum, "theory", SimpleNamespace(average_weights=averaged, half_life=right.half_life))
+    assert len(wrong_lines("weights")) == 6  # at β = 0 there is no difference

@@ -1,0 +1,76 @@
+"""The section on RMSProp: its numbers by other ways, and what would make its claims fail."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stepwell import rules
+from stepwell.book import rmsprop
+from stepwell.book.section import Options, Page
+from tests.book.harness import agrees
+from tests.lab.conftest import data_folder
+
+LEAST = {"ravine": 1, "weights": 6, "training": 4, "no_forgetting": 2, "adapting": 2}
+
+
+def page(name: str, seeds: int = 2) -> Page:
+    return next(rmsprop.section.run(Options(seeds=seeds, data=data_folder()), only=name))
+
+
+def wrong_lines(name: str) -> list[str]:
+    return [line.what for line in page(name, seeds=1).lines if line.holds is False]
+
+
+def test_the_experiments_are_these() -> None:
+    assert [experiment.__name__ for experiment in rmsprop.section.experiments] == list(LEAST)
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_every_number_is_the_books(name: str) -> None:
+    agrees(page(name), LEAST[name])
+
+
+def test_the_ravine_longhand() -> None:
+    x, s = np.array([-5.0, -2.0]), np.zeros(2)
+    for _ in range(20):
+        g = np.array((0.2, 4.0)) * x
+        s = 0.9 * s + 0.1 * g**2
+        x = x - 0.4 * g / np.sqrt(s + 1e-6)
+    assert x == pytest.approx((-0.010599, 0.0), abs=5e-7)
+
+
+@pytest.mark.parametrize("change", [{"gamma": 0.99}, {"eps": 1e-3}, {"method": "rmsprop_centered"}])
+def test_another_rule_is_seen(change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    right = rmsprop.minimize
+
+    def wrong(fun: Any, x0: Any, method: str, **hyper: Any) -> Any:
+        return right(fun, x0, **{"method": method, **hyper, **(change if method == rmsprop.RULE else {})})
+
+    monkeypatch.setattr(rmsprop, "minimize", wrong)
+    assert wrong_lines("ravine")
+
+
+def test_another_rate_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rmsprop, "BOOK", {"lr": 0.0003, "gamma": 0.9})
+    assert sum("loss after 2 epochs" in what for what in wrong_lines("training")) == 2
+
+
+def test_a_mean_of_gradients_in_training_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rmsprop, "rules", SimpleNamespace(rmsprop_eps_inside=rules.rmsprop_centered))
+    assert any("one training, twice" in what for what in wrong_lines("training"))
+
+
+def test_a_wrong_half_life_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = rmsprop.theory
+    wrong = SimpleNamespace(average_weights=right.average_weights, half_life=lambda gamma: 1 / (1 - gamma))
+    monkeypatch.setattr(rmsprop, "theory", wrong)
+    assert wrong_lines("weights") == ["half-life at γ = .9, in steps"]
+
+
+def test_the_adapting_rule_is_a_plain_mean_at_power_1() -> None:
+    g, s = np.random.default_rng(0).normal(size=30), 0.0
+    for t, value in enumerate(g, 1):
+        s = rmsprop.rmsprop_adapting(value, s, t, power=1.0)[1]
+    assert s == pytest.approx(np.mean(g**2), rel=1e-13)
