@@ -227,7 +227,8 @@ def _part(name: str, *args: Any) -> str:
 
 def _plain(text: str) -> str:
     """Text that Markdown shows as it is, a number at its start too."""
-    safe = re.sub(r"([\\`*_{}\[\]#|~$^])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    safe = re.sub(r"([\\`*_{}\[\]#])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+    safe = re.sub(r"[|~$^]", lambda sign: f"&#{ord(sign[0])};", safe)  # which Markdown has no escape for
     return re.sub(r"^(\d+|)([.)+-])", r"\1\\\2", safe)
 
 
