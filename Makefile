@@ -5,10 +5,13 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 SHARED := $(wildcard ../shared/data)
 export STEPWELL_DATA ?= $(SHARED)
 
-.PHONY: demo test lint types readme docs bench check clean
+.PHONY: demo book test lint types readme docs bench check clean
 
 demo: .venv/lab
 	$(BIN)/stepwell compare digits
+
+book: .venv/lab
+	$(BIN)/stepwell book --all
 
 test: .venv/dev
 	$(BIN)/python -m pytest -q -n auto

@@ -42,6 +42,14 @@ def test_curves_of_one_rule_differ_in_their_dashes_and_others_in_colour() -> Non
     assert len({(line.get_color(), line.get_linestyle()) for line in many.axes[0].lines}) == 2 * len(COLOURS)
 
 
+def test_one_algorithm_is_one_colour_wherever_its_epsilon_stands() -> None:
+    both = [plots.Line(name, [0.0, 1.0], rule=name) for name in ("adagrad", "adagrad_eps_inside")]
+    (axes,) = only_axes(plots.lines(both, "t", "x", "y"))
+    first, second = axes.lines
+    assert first.get_color() == second.get_color() == look("adagrad")["color"]
+    assert first.get_linestyle() != second.get_linestyle()
+
+
 def test_a_way_shows_where_it_began_and_where_the_minimum_is() -> None:
     (axes,) = only_axes(plots.paths(surfaces.ravine, [plots.Line("way", WAY)], "t"))
     points = [tuple(np.ravel(line.get_xydata())) for line in axes.lines[1:]]

@@ -118,7 +118,7 @@ def bars(values: dict[str, float], title: str, y: str, *, log: bool = False, rul
     """A bar for each name, with its value above it; the bars of rules have their colours."""
 
     def paint(axes: "Axes") -> None:
-        colours = [look(name)["color"] if name in rules else COLOURS[0] for name in values]
+        colours = [look(_algorithm(name))["color"] if name in rules else COLOURS[0] for name in values]
         drawn = axes.bar(list(values), list(values.values()), color=colours, width=0.65)
         axes.bar_label(drawn, fmt="{:.3g}", fontsize=9)
         axes.set(title=title, ylabel=y)
@@ -159,7 +159,7 @@ def _paint(figure: "Figure", title: str, panels: Sequence[Panel], columns: int, 
 
 def _styles(curves: Sequence[Line]) -> list[dict[str, Any]]:
     """A rule's curves have its colour; those of none take the colours that no rule here has."""
-    taken = {look(curve.rule)["color"] for curve in curves if curve.rule}
+    taken = {look(_algorithm(curve.rule))["color"] for curve in curves if curve.rule}
     free = [colour for colour in COLOURS if colour not in taken] or list(COLOURS)
     seen: dict[str, int] = {}
     styles, others = [], 0
@@ -168,10 +168,16 @@ def _styles(curves: Sequence[Line]) -> list[dict[str, Any]]:
             styles.append({"color": free[others % len(free)], "linestyle": LINES[others // len(free) % len(LINES)]})
             others += 1
             continue
-        own = look(curve.rule)
-        k = seen[curve.rule] = seen.get(curve.rule, -1) + 1
+        name = _algorithm(curve.rule)
+        own = look(name)
+        k = seen[name] = seen.get(name, -1) + 1
         styles.append(own if k == 0 else own | {"linestyle": LINES[(LINES.index(own["linestyle"]) + k) % len(LINES)]})
     return styles
+
+
+def _algorithm(rule: str) -> str:
+    """The rule by whose look a curve is drawn: Adagrad is Adagrad wherever its ε stands."""
+    return rule.removesuffix("_eps_inside")
 
 
 def _around(values: Any) -> Limits:
