@@ -53,7 +53,7 @@ def test_a_section_prints_its_numbers_and_draws_its_figures(sections: dict[str, 
     assert result.exit_code == 0
     for text in ("The first section", "[bold]beside[/bold]", "✓", "1.00", "seeds", "3", "A [remark]."):
         assert text in result.stdout
-    assert "1 of 1 number and claims agree with the book" in result.stderr
+    assert "1 of 1 number and claims hold" in result.stderr
     folder = tmp_path / "stepwell-results" / "book" / "first"
     assert sorted(path.name for path in folder.iterdir()) == ["index.html", "line.png", "line.svg"]
 
@@ -78,7 +78,7 @@ def test_json_has_everything_but_the_pictures(sections: dict[str, Section]) -> N
     found = json.loads(run("--all", "--json").stdout)
     assert [each["section"] for each in found] == ["first", "second"]
     (experiment,) = found[0]["experiments"]
-    assert experiment["lines"][0] == {"what": "one", "got": "1.00", "book": "1.00", "holds": True}
+    assert experiment["lines"][0] == {"what": "one", "got": "1.00", "expected": "1.00", "holds": True}
     assert experiment["tables"] == [{"columns": ["a", "b"], "rows": [["x", "1"]]}]
     assert experiment["figures"] == ["line"]
     assert found[1]["experiments"][0]["lines"][0]["holds"] is False
@@ -101,7 +101,8 @@ def test_mistakes_are_refused_before_anything_runs(sections: dict[str, Section],
 def test_missing_data_and_ctrl_c_keep_what_is_done(
     sections: dict[str, Section], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for error, code, words in ((DataError("nowhere"), 2, "nowhere"), (KeyboardInterrupt(), 130, "interrupted")):
+    endings = ((DataError("nowhere"), 2, "nowhere"), (KeyboardInterrupt(), 130, "interrupted"), (RuntimeError(), 1, ""))
+    for number, (error, code, words) in enumerate(endings):
 
         def fails(page: Page, error: BaseException = error) -> None:
             """Fails."""
@@ -110,8 +111,8 @@ def test_missing_data_and_ctrl_c_keep_what_is_done(
         order = {"second": sections["second"], "first": sections["first"]}
         monkeypatch.setattr(book, "named", order if code == 2 else sections)
         sections["second"].experiments = [fails]
-        result = run("--all", "--out", "kept")
+        result = run("--all", "--out", f"kept{number}")
         assert result.exit_code == code
         assert words in result.stderr
         assert "1 of 1 number" in result.stderr
-        assert (tmp_path / "kept" / "index.html").exists()
+        assert (tmp_path / f"kept{number}" / "index.html").exists()

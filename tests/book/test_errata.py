@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,8 +51,12 @@ def test_it_would_not_hold_if_the_library_had_the_error(k: int, monkeypatch: pyt
     assert not run(ALL[k - 1], Options(data=data_folder())).holds
 
 
-def test_all_of_them_are_quick() -> None:
-    assert sum(page(k).seconds for k in NUMBERS) < 30  # about 4 on two processors of their own
+@pytest.mark.parametrize("k", NUMBERS)
+def test_each_names_its_tests_and_they_are_there(k: int) -> None:
+    (note,) = [note for note in page(k).notes if note.startswith("Tests: ")]
+    assert f"-k test_{k}_" in note
+    texts = [path.read_text("utf-8") for path in Path(__file__).parent.glob("test_errata_*.py")]
+    assert any(f"\ndef test_{k}_" in text for text in texts)
 
 
 def test_the_figures_are_few_and_have_axes_with_names() -> None:

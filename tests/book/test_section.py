@@ -39,19 +39,29 @@ def test_each_of_several_numbers_must_agree() -> None:
     written.number("second wrong", [1.0, 2.1], "1.0, 2.00")
     assert [line.holds for line in written.lines] == [True, False]
     assert [line.got for line in written.lines] == ["1.0, 2.00", "1.0, 2.10"]
-    with pytest.raises(ValueError, match="2 numbers beside the book's 1"):
+    with pytest.raises(ValueError, match="2 numbers where 1 are expected"):
         written.number("too many", [1.0, 2.0], "1.0")
     with pytest.raises(ValueError, match="plain digits"):
         written.number("not a number", 1.0, "about 1")
 
 
 @pytest.mark.parametrize(
-    ("values", "holds"), [([0.242, 0.25], True), ([0.242, 0.2501], False), ([0.2419, 0.25], False), ([np.nan], False)]
+    ("values", "edges", "holds"),
+    [
+        ([0.242, 0.25], "0.242 to 0.250", True),
+        ([0.2416, 0.2504], "0.242 to 0.250", True),
+        ([0.242, 0.2506], "0.242 to 0.250", False),
+        ([0.2414, 0.25], "0.242 to 0.250", False),
+        ([np.nan], "0.242 to 0.250", False),
+        ([0.1, 0.24824], "at most 0.2482", True),
+        ([0.1, 0.24826], "at most 0.2482", False),
+    ],
 )
-def test_every_value_must_lie_in_the_band(values: list[float], holds: bool) -> None:
+def test_every_value_must_lie_in_the_band_to_the_digits_printed(values: list[float], edges: str, holds: bool) -> None:
     written = page()
-    written.band("loss", values, 0.242, 0.25)
+    written.band("loss", values, edges)
     assert written.lines[0].holds is holds
+    assert written.lines[0].expected == edges
 
 
 def test_a_sample_must_have_the_mean_and_the_deviation_of_the_book() -> None:

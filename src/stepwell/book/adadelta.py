@@ -19,7 +19,7 @@ section = Section("adadelta", "Adadelta", __doc__)
 START = (-5.0, -2.0)
 EPS = 1e-5
 BOOK: dict[str, Any] = {"rho": 0.9, "eps": EPS}
-EDGE = "0.2482"
+EDGE = "at most 0.2482"
 
 
 @rule

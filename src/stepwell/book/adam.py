@@ -19,7 +19,7 @@ section = Section("adam", "Adam", __doc__)
 START = (-5.0, -2.0)
 EPS = 1e-6
 BOOK: dict[str, Any] = {"lr": 0.01, "eps": EPS}
-EDGE = "0.2482"
+EDGE = "at most 0.2482"
 
 
 @rule

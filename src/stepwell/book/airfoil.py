@@ -101,16 +101,9 @@ def concise(
 
 
 def band(page: Page, what: str, train: Callable[[int], Training], edges: str) -> list[Training]:
-    """The trainings of all seeds, and a line: their last losses beside the book's band, `edges` as it is printed.
-
-    "0.242 to 0.261", or "0.2482" for a band without a lower edge; losses are compared to as many digits.
-    """
+    """The trainings of all seeds, and a line: their last losses beside the book's band, `edges` as it is printed."""
     runs = [train(seed) for seed in range(page.options.seeds)]
-    *low, high = edges.split(" to ")
-    digits = len(high.partition(".")[2])
-    losses = [round(run.loss, digits) for run in runs]
-    what = f"{what}: loss after {runs[0].epochs[-1]:g} epochs, to {digits} digits"
-    page.band(what, losses, float(low[0]) if low else -np.inf, float(high))
+    page.band(f"{what}: loss after {runs[0].epochs[-1]:g} epochs", [run.loss for run in runs], edges)
     return runs
 
 

@@ -98,7 +98,9 @@ def projections(page: Page) -> None:
         ),
     )
     g = np.array([3.0, 4.0])
-    page.number("clipping (3, 4) to norm 1 is projecting it on the unit ball", sets.clip(g, 1.0), "0.6, 0.8")
+    clipped = sets.clip(g, 1.0)
+    same = np.allclose(clipped, sets.Ball(1.0).project(g)) and np.allclose(clipped, (0.6, 0.8))
+    page.claim("clipping (3, 4) to norm 1 is projecting it on the unit ball", same, f"({clipped[0]:g}, {clipped[1]:g})")
 
 
 @section.experiment

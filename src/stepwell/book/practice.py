@@ -2,7 +2,7 @@
 
 A sweep trains a few epochs at rates from 1e-5 to 1e-1 and takes the one whose loss falls fast and stays down. From
 there the rate may be lowered: to a tenth whenever the validation loss has stopped to fall, or to nine tenths after
-every epoch. Then the first rate can be larger.
+every epoch.
 """
 
 from collections.abc import Sequence

@@ -67,7 +67,8 @@ def weights(page: Page) -> None:
 def training(page: Page) -> None:
     """Airfoil at η = .01, γ = .9, and the same rule as a class.
 
-    torch's RMSprop has ε outside the root, and its alpha, the book's γ, is .99 by default: a slower start.
+    torch's RMSprop has ε outside the root, and its alpha, the book's γ, is .99 by default. Its average starts ten times
+    as low, so that its first step is 10η and not 3.16η: a faster start.
     """
     from stepwell.torch import RMSprop, RmspropEpsInside
 
@@ -88,6 +89,9 @@ def training(page: Page) -> None:
     page.measured("ε = 1e-6 under the root, 1e-8 beside it: losses apart by at most", airfoil.apart(runs, named))
     default = [airfoil.concise(task, RMSprop, seed, lr=0.01) for seed in range(page.options.seeds)]
     page.measured("torch's RMSprop, alpha = .99, its default: median loss", float(np.median([r.loss for r in default])))
+    early = np.array([[run.losses[1] for run in each] for each in (runs, default)])
+    medians = "{:.3f} against {:.3f} (medians)".format(*np.median(early[::-1], axis=1))
+    page.claim("alpha = .99 starts faster: less loss after 200 samples", bool((early[1] < early[0]).all()), medians)
     curves = [
         airfoil.curve("γ = .9", runs, RULE),
         airfoil.curve("torch's RMSprop, alpha = .99", default, "rmsprop"),

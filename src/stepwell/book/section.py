@@ -35,12 +35,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Line:
-    """One number or statement: what it is, what came out, what the book has, and whether they agree (None: nothing to
-    agree with)."""
+    """One number or statement: what it is, what came out, and what was expected: the book's number, or where it prints
+    none, what its formula and settings give. `holds` says whether they agree (None: there is nothing to agree with)."""
 
     what: str
     got: str
-    book: str = ""
+    expected: str = ""
     holds: bool | None = None
 
 
@@ -72,26 +72,31 @@ class Page:
     figures: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def number(self, what: str, got: Any, book: str) -> None:
-        """A number, or several, that must be the book's to the digits printed: book="-2.382563, -.158591"."""
-        printed = [text.strip() for text in book.split(",")]
+    def number(self, what: str, got: Any, expected: str) -> None:
+        """A number, or several, that must be the expected to the digits printed: expected="-2.382563, -.158591"."""
+        printed = [text.strip() for text in expected.split(",")]
         values = np.atleast_1d(np.asarray(got, float)).ravel()
         if len(values) != len(printed):
-            raise ValueError(f"{what}: {len(values)} numbers beside the book's {len(printed)}")
+            raise ValueError(f"{what}: {len(values)} numbers where {len(printed)} are expected")
         places = [_places(text) for text in printed]
         holds = all(_agree(x, text) for x, text in zip(values, printed, strict=True))
-        self.lines.append(Line(what, ", ".join(f"{x:.{d}f}" for x, d in zip(values, places, strict=True)), book, holds))
-
-    def band(self, what: str, values: Sequence[float], low: float, high: float) -> None:
-        """Values that must all lie in a band of the book's; what is printed is their range."""
-        spread = f"{min(values):.4f} to {max(values):.4f} ({len(values)} seeds)"
-        inside = all(low <= x <= high for x in values)  # NaN is not
         self.lines.append(
-            Line(what, spread, f"{low:g} to {high:g}" if low > -math.inf else f"at most {high:g}", inside)
+            Line(what, ", ".join(f"{x:.{d}f}" for x, d in zip(values, places, strict=True)), expected, holds)
         )
 
+    def band(self, what: str, values: Sequence[float], edges: str) -> None:
+        """Values that, to the digits printed, must all lie in a band: edges="0.242 to 0.261", or
+        "at most 0.2482"."""
+        *lowest, highest = edges.removeprefix("at most ").split(" to ")
+        places = _places(highest)
+        rounded = [round(float(x), places) for x in values]
+        low = float(lowest[0]) if lowest else -math.inf
+        inside = all(low <= x <= float(highest) for x in rounded)  # NaN is not
+        spread = f"{min(rounded):.{places}f} to {max(rounded):.{places}f} ({len(rounded)} seeds)"
+        self.lines.append(Line(what, spread, edges, inside))
+
     def sample(self, what: str, values: Any, mean: float, sd: float) -> None:
-        """At least 200 runs whose mean and standard deviation must be the book's within 3 standard errors."""
+        """At least 200 runs whose mean and standard deviation must be these within 3 standard errors."""
         values = np.asarray(values, float).ravel()
         n = len(values)
         if n < RUNS:
@@ -107,7 +112,7 @@ class Page:
         self.lines.append(Line(what, str(evidence), "", bool(holds)))
 
     def measured(self, what: str, got: Any) -> None:
-        """A number that the book has nothing to put beside; one that depends on the machine says so in `what`."""
+        """A number that nothing is expected of; one that depends on the machine says so in `what`."""
         self.lines.append(Line(what, got if isinstance(got, str) else f"{got:.6g}"))
 
     def say(self, text: str) -> None:
@@ -124,7 +129,7 @@ class Page:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing on the page disagrees with the book."""
+        """Whether nothing on the page is other than expected."""
         return all(line.holds is not False for line in self.lines)
 
 
@@ -163,7 +168,7 @@ def run(experiment: Experiment, options: Options = Options()) -> Page:
 def _places(printed: str) -> int:
     """Digits after the point of a printed number."""
     if not re.fullmatch(r"-?\d*\.?\d+", printed):
-        raise ValueError(f"a number of the book's must be printed in plain digits; got {printed!r}")
+        raise ValueError(f"an expected number must be in plain digits; got {printed!r}")
     return len(printed.partition(".")[2])
 
 

@@ -14,7 +14,7 @@ from stepwell.pages import plots
 from stepwell.rule import Rule
 
 section = Section("yogi", "Yogi", __doc__)
-EDGE = "0.2482"
+EDGE = "at most 0.2482"
 C = 3.0
 REDDI = {"beta1": 0.0, "beta2": 1 / (1 + C**2), "eps": 1e-3}
 

@@ -27,10 +27,10 @@ def book(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run the experiments of Dive into Deep Learning's optimization chapter, beside the book's own numbers.
+    """Run the experiments of Dive into Deep Learning's optimization chapter, each number beside the book's.
 
-    Writes figures (PNG and SVG) and index.html into a folder. Exits with 1 if a number is not the book's. Ctrl-C keeps
-    the sections that are done.
+    Writes figures (PNG and SVG) and index.html into a folder. Exits with 1 if a number is not the expected one. Ctrl-C
+    keeps what is done.
     """
     from stepwell.book import Options, named
 
@@ -46,10 +46,14 @@ def book(
     except OSError as error:
         fail(f"cannot write into {folder}: {error}")
     done: dict[str, tuple[Section, list[Page]]] = {}
-    code = _run(sections, Options(seeds, full, data), done, quiet, as_json)
-    if as_json:
-        typer.echo(json.dumps([_facts(*each) for each in done.values()], indent=1, ensure_ascii=False))
-    raise typer.Exit(max(code, _keep(folder, list(done.values()), alone=name is not None, quiet=quiet)))
+    kept = 0
+    try:
+        code = _run(sections, Options(seeds, full, data), done, quiet, as_json)
+    finally:
+        if as_json:
+            typer.echo(json.dumps([_facts(*each) for each in done.values()], indent=1, ensure_ascii=False))
+        kept = _keep(folder, list(done.values()), alone=name is not None, quiet=quiet)
+    raise typer.Exit(max(code, kept))
 
 
 def _list(as_json: bool) -> None:

@@ -39,17 +39,17 @@ def page(page: "Page") -> "Group":
 
 
 def verdict(pages: "Sequence[Page]") -> str:
-    """How many numbers and claims agree with the book."""
+    """How many numbers and claims hold."""
     lines = [line for page in pages for line in page.lines if line.holds is not None]
     wrong = sum(not line.holds for line in lines)
-    return f"{len(lines) - wrong} of {count(len(lines), 'number')} and claims agree with the book"
+    return f"{len(lines) - wrong} of {count(len(lines), 'number')} and claims hold"
 
 
 def _parts(page: "Page") -> "Iterator[Table | str]":
     if page.lines:
-        table = _table("", "", "here", "book")
+        table = _table("", "", "here", "expected")
         for line in page.lines:
-            table.add_row(SIGNS[line.holds], *map(_plain, (line.what, line.got, line.book)))
+            table.add_row(SIGNS[line.holds], *map(_plain, (line.what, line.got, line.expected)))
         yield table
     for found in page.tables:
         table = _table(*map(_plain, found.columns))

@@ -94,7 +94,7 @@ def section_page(section: Section, written: Sequence[Page]) -> Files:
 def contents(results: Sequence[tuple[Section, Sequence[Page]]]) -> str:
     """The page of the book: its sections, each with its verdict."""
     lines = [f"1. [{_plain(s.title)}]({s.name}.md) — {_part('section_verdict', w)}" for s, w in results]
-    about = "Every experiment of the chapter, run when this site was built, each number beside the book's."
+    about = "Every experiment of the chapter, run when this site was built, each number beside the one expected."
     return _join(["# The book", about, "\n".join(lines)])
 
 

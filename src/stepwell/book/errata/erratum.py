@@ -1,5 +1,6 @@
 """The mark of an erratum, and how the errata of a rule are found."""
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
@@ -26,7 +27,15 @@ def erratum(*rules: str) -> Callable[[Experiment], Erratum]:
     """Mark an experiment as an erratum about the rules of these names; about none, it concerns a text's other parts."""
 
     def mark(function: Experiment) -> Erratum:
-        marked = cast(Erratum, function)
+        @functools.wraps(function)
+        def with_tests(page: Page) -> None:
+            function(page)
+            number = int(function.__name__[1:3])
+            page.say(
+                f"Tests: `pytest tests/book -k test_{number}_`; `tests/book/errata_mutants.py` has the error itself."
+            )
+
+        marked = cast(Erratum, with_tests)
         marked.rules = rules
         found.append(marked)
         return marked
