@@ -71,9 +71,29 @@ def test_all_is_reported_and_nothing_claimed() -> None:
 def test_a_rule_against_itself_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
     curves = comparison.curves
     monkeypatch.setattr(
-        comparison, "curves", lambda task, rule, lr, seeds, epochs: curves(task, "adam", 0.001, seeds, 1)
+        comparison, "curves", lambda task, rule, lr, seeds, epochs: curves(task, "adam", 0.001, seeds, epochs)
     )
     for row in page().tables[0].rows:
         assert float(row[1]) == 0
         assert row[3].startswith("0 of")
         assert row[4] == "undecided"
+
+
+def made(first_epoch: float, last: float, swing: float) -> dict[str, np.ndarray]:
+    """Curves of three seeds over two epochs: a training loss that starts so, a validation loss that ends so."""
+    step, seed = np.arange(0, 47, 2), np.arange(3)[:, None] * 1e-3
+    wave = swing * (-1.0) ** np.arange(len(step))
+    validation = np.linspace(2.0, last, len(step)) + seed + wave * (1 + seed)
+    return {"step": step, "training": np.linspace(first_epoch, 0.1, len(step)) * (1 + seed), "validation": validation,
+            "accuracy": 1 - validation / 10}  # fmt: skip
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("adam_leads", [True, False])
+def test_who_leads_and_who_swings_is_told_from_the_curves(adam_leads: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the hypothesis has it in every line, or the other way round in every line."""
+    steady, wild = made(2.0, 0.2, 0.001), made(1.0, 0.4, 0.1)
+    known = {"adam": wild, "momentum": steady} if adam_leads else {"adam": steady, "momentum": wild}
+    monkeypatch.setattr(comparison, "curves", lambda task, rule, *_: known[rule])
+    rows = run(comparison.early_and_late, Options(seeds=3)).tables[0].rows
+    assert {row[4] for row in rows} == {"as the hypothesis has it" if adam_leads else "the other way round"}

@@ -11,7 +11,7 @@ from stepwell.functions import minimize
 from tests.book.harness import agrees, detects, pages
 
 LEAST = {
-    "one_dimension": 4, "local_minimum": 2, "two_dimensions": 1, "newton": 6, "newton_is_quadratic": 1,
+    "one_dimension": 4, "local_minimum": 2, "two_dimensions": 1, "newton": 6, "newton_is_quadratic": 2,
     "preconditioning": 2, "line_search": 2, "slow_functions": 0,
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 
 from stepwell.functions import surfaces
 from stepwell.pages import plots
-from stepwell.pages.style import COLOURS, look
+from stepwell.pages.style import COLOURS, OTHERS, look
 
 WAY = np.array([(-5.0, -2.0), (-1.0, 0.5), (0.0, 0.0)])
 
@@ -37,9 +37,10 @@ def test_curves_of_one_rule_differ_in_their_dashes_and_others_in_colour() -> Non
     own, rest = axes.lines[:3], axes.lines[3:]
     assert {line.get_color() for line in own} == {look("momentum")["color"]}
     assert len({line.get_linestyle() for line in own}) == 3
-    assert len({line.get_color() for line in rest} | {own[0].get_color()}) == 4
-    many = plots.figure("t", plots.lines([plots.Line(str(k), [0, 1]) for k in range(2 * len(COLOURS))], "t", "x", "y"))
-    assert len({(line.get_color(), line.get_linestyle()) for line in many.axes[0].lines}) == 2 * len(COLOURS)
+    assert [line.get_color() for line in rest] == list(OTHERS[:3])
+    assert not set(OTHERS) & set(COLOURS)
+    many = plots.figure("t", plots.lines([plots.Line(str(k), [0, 1]) for k in range(2 * len(OTHERS))], "t", "x", "y"))
+    assert len({(line.get_color(), line.get_linestyle()) for line in many.axes[0].lines}) == 2 * len(OTHERS)
 
 
 def test_one_algorithm_is_one_colour_wherever_its_epsilon_stands() -> None:

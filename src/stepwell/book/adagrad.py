@@ -141,6 +141,7 @@ def gentler(page: Page) -> None:
     losses = {ease: airfoil.from_scratch(task, adagrad_gentle, lr=0.1, ease=ease).loss for ease in eases}
     page.table(["ease", "ravine, η = .4: f after 20 steps", "airfoil, η = .1: loss after 2 epochs"],
                [(f"{e:g}", f"{runs[e][20]:.2e}", f"{losses[e]:.4f}") for e in eases])  # fmt: skip
+    page.say("On airfoil, whose gradients are noisy, the rate should fall: there a gentler decay ends with more loss.")
     falls = [runs[ease][20] for ease in eases]
     page.claim("on the ravine, the gentler the decay the lower f after 20 steps", bool(np.all(np.diff(falls) < 0)))
     curves = [plots.Line(f"ease {ease:g}", values) for ease, values in runs.items()]

@@ -69,25 +69,29 @@ def early_and_late(page: Page) -> None:
 
     scikit-learn's digits and a perceptron with two hidden layers, batches of 64. Each rule takes the rate with the
     least median validation loss, of a grid of five around its default that goes on where the best is at its edge.
-    Early is the first epoch: the mean training loss over it. The swing of a curve is the standard deviation of the
-    differences between neighbouring measurements in its last half. Differences are paired by seed: same weights to
-    begin with, same order of data; the interval is Student's, 95 %.
+    Early is the first epoch, the end is the last: means over them. The swing of a curve is the standard deviation of
+    the differences between neighbouring measurements in its last half. Differences are paired by seed: same weights
+    to begin with, same order of data; the interval is Student's, 95 %.
     """
     task, seeds = tasks.digits(), range(page.options.seeds)
     results = Results.of(search := Search(task, RULES, RATES, min(len(seeds), SEARCHED), EPOCHS))
     tried = len(list(results.gather(search)))
     rates = {name: runs[0].lr for name, runs in results.best().items()}
-    page.say(f"{task.about}; {EPOCHS} epochs. {tried} trainings to choose the rates: " + _words(rates) + ".")
+    page.say(
+        f"{task.about}; {EPOCHS} epochs. {tried} trainings, with the first of the seeds, chose the rates: "
+        + _words(rates)
+        + "."
+    )
     found = {rule: curves(task, rule, rates[rule], seeds, EPOCHS) for rule in RULES}
     momentum, adam = found["momentum"], found["adam"]
-    early = momentum["step"] <= task.steps(1)
+    early, late = momentum["step"] <= task.steps(1), momentum["step"] > task.steps(EPOCHS - 1)
     hypotheses = {
         "Adam leads early: training loss, momentum - Adam [nats]":
             paired(momentum["training"][:, early].mean(axis=1), adam["training"][:, early].mean(axis=1)),
         "momentum ends ahead: validation loss, Adam - momentum [nats]":
-            paired(adam["validation"][:, -1], momentum["validation"][:, -1]),
+            paired(adam["validation"][:, late].mean(axis=1), momentum["validation"][:, late].mean(axis=1)),
         "momentum ends ahead: validation accuracy, momentum - Adam":
-            paired(momentum["accuracy"][:, -1], adam["accuracy"][:, -1]),
+            paired(momentum["accuracy"][:, late].mean(axis=1), adam["accuracy"][:, late].mean(axis=1)),
         "Adam swings more: validation loss, Adam - momentum [nats]":
             paired(swing(adam["validation"]), swing(momentum["validation"])),
         "Adam swings more: validation accuracy, Adam - momentum":

@@ -93,11 +93,14 @@ def lenet_on_images(page: Page) -> None:
             gap = curve(learnt, "train_accuracy")[:, -1] - curve(learnt, "test_accuracy")[:, -1]
             gaps[name] = float(np.median(gap))
             found = [f"{last['train_loss']:.2g}", f"{last['train_accuracy']:.3f}", f"{last['test_accuracy']:.3f}",
-                     f"{gaps[name]:.3f} ({gap.min():.3f} to {gap.max():.3f})"]  # fmt: skip
+                     f"{last['test_loss']:.2g}", f"{gaps[name]:.3f} ({gap.min():.3f} to {gap.max():.3f})"]  # fmt: skip
         else:
-            found = ["-"] * 4
+            found = ["-"] * 5
         rows.append([name, f"{len(learnt)} of {len(all_)}", *found])
-    page.table(["schedule", "learnt", "training loss [nats]", "training accuracy", "test accuracy", "gap"], rows)
+    page.table(
+        ["schedule", "learnt", "training loss [nats]", "training accuracy", "test accuracy", "test loss [nats]", "gap"],
+        rows,
+    )
     if "constant" in gaps and len(gaps) > 1:
         less = [name for name in gaps if name != "constant" and gaps[name] < gaps["constant"]]
         page.measured(

@@ -117,6 +117,8 @@ def rare_words(page: Page) -> None:
         "The loss over all words is another matter: frequent words say most of a paragraph's article, and a rule that "
         "has learnt more of the rare ones need not have the lower loss."
     )
+    inside = all(min(RATES) < lr < max(RATES) for lr, _ in rates.values())
+    page.claim("every best rate is inside the grid", inside, f"{min(RATES):g} to {max(RATES):g}")
     rare = (final["Adagrad"] > final["SGD"])[:, -RAREST:]
     page.claim(
         f"rare words: Adagrad has learnt more of each of the {RAREST} rarest tenths than SGD at its best rate",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepwell.pages.style import COLOURS, LINES, draw, look
+from stepwell.pages.style import LINES, OTHERS, draw, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,7 +118,7 @@ def bars(values: dict[str, float], title: str, y: str, *, log: bool = False, rul
     """A bar for each name, with its value above it; the bars of rules have their colours."""
 
     def paint(axes: "Axes") -> None:
-        colours = [look(_algorithm(name))["color"] if name in rules else COLOURS[0] for name in values]
+        colours = [look(_algorithm(name))["color"] if name in rules else OTHERS[0] for name in values]
         drawn = axes.bar(list(values), list(values.values()), color=colours, width=0.65)
         axes.bar_label(drawn, fmt="{:.3g}", fontsize=9)
         axes.set(title=title, ylabel=y)
@@ -158,14 +158,13 @@ def _paint(figure: "Figure", title: str, panels: Sequence[Panel], columns: int, 
 
 
 def _styles(curves: Sequence[Line]) -> list[dict[str, Any]]:
-    """A rule's curves have its colour; those of none take the colours that no rule here has."""
-    taken = {look(_algorithm(curve.rule))["color"] for curve in curves if curve.rule}
-    free = [colour for colour in COLOURS if colour not in taken] or list(COLOURS)
+    """A rule's curves have its colour; those of none take colours that no rule has."""
     seen: dict[str, int] = {}
     styles, others = [], 0
     for curve in curves:
         if curve.rule is None:
-            styles.append({"color": free[others % len(free)], "linestyle": LINES[others // len(free) % len(LINES)]})
+            line = LINES[others // len(OTHERS) % len(LINES)]
+            styles.append({"color": OTHERS[others % len(OTHERS)], "linestyle": line})
             others += 1
             continue
         name = _algorithm(curve.rule)

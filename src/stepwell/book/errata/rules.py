@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 
 from stepwell import rules
-from stepwell.book import airfoil
+from stepwell.book import airfoil, frameworks
 from stepwell.book.errata.erratum import erratum, follow
 from stepwell.book.section import Page
 from stepwell.functions import minimize, surfaces
@@ -130,6 +130,8 @@ def e04_where_epsilon_stands(page: Page) -> None:
     p.grad = torch.full_like(p, g)
     torch.optim.Adagrad([p], lr=1.0, eps=eps).step()
     page.claim("PyTorch's Adagrad has it outside", abs(-p.item() - outside) < 1e-9, f"{-p.item():.6f} η")
+    versions = [v for algorithm in ("adagrad", "rmsprop", "adam", "yogi") for v in frameworks.VERSIONS[algorithm]]
+    page.table(("version", "ε", "known from"), [(v.name, v.epsilon, v.known) for v in versions])
 
 
 @erratum("adadelta")
