@@ -58,6 +58,17 @@ def test_a_section_prints_its_numbers_and_draws_its_figures(sections: dict[str, 
     assert sorted(path.name for path in folder.iterdir()) == ["index.html", "line.png", "line.svg"]
 
 
+def test_a_section_without_expectations_says_so(sections: dict[str, Section]) -> None:
+    def only_measured(page: Page) -> None:
+        """Measured."""
+        page.measured("x", 1.0)
+
+    sections["first"].experiments = [only_measured]
+    result = run("first")
+    assert result.exit_code == 0
+    assert "nothing was expected" in result.stderr
+
+
 def test_all_sections_make_one_index(sections: dict[str, Section], tmp_path: Path) -> None:
     result = run("--all", "--full", "--out", "here")
     assert result.exit_code == 0

@@ -57,8 +57,9 @@ class Recorder:
 
         loop = {name: given.pop(name, default) for name, default in (("batch", 10), ("epochs", 2))}
         (group,) = optimizer([torch.nn.Parameter(torch.zeros(1))], **given).param_groups
+        numbers: dict[str, Any] = {SPELLING.get(str(k), str(k)): v for k, v in group.items() if k != "params"}
         betas = dict(zip(("beta1", "beta2"), group.get("betas", ()), strict=False))
-        self.concise.append({SPELLING.get(k, k): v for k, v in group.items() if k != "params"} | betas | loop)
+        self.concise.append(numbers | betas | loop)
         return training(loop["epochs"])
 
 
