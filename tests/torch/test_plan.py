@@ -1,6 +1,7 @@
 """The prepared step: kept while nothing it rests on changes, made anew when something does, and holding no memory."""
 
 import gc
+import sys
 import weakref
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 import stepwell.torch as door
-from stepwell.torch import batch
+from stepwell.torch import batch, native
 from tests.torch.harness import SMALL, assert_same_training, give_gradients, parameters
 from tests.torch.options import NAMES, rich
 
@@ -44,11 +45,13 @@ def test_options_that_are_numbers_do_not_cost_a_plan() -> None:
     assert optimizer._plan is not first
 
 
+@pytest.mark.parametrize("missing", [{"ADDRESS_OF": None}, {"GRADIENT_OF": 0}], ids=["addresses", "gradients"])
 @pytest.mark.parametrize("name", NAMES)
-def test_without_torchs_fast_way_to_addresses_the_numbers_are_the_same(
-    name: str, monkeypatch: pytest.MonkeyPatch
+def test_without_a_fast_way_to_addresses_or_gradients_the_numbers_are_the_same(
+    name: str, missing: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "ADDRESS_OF", None)
+    for what, value in missing.items():
+        monkeypatch.setattr(native, what, value)
     assert_same_training(
         lambda params: getattr(door, name)(params, **rich(name)),
         lambda params: getattr(torch.optim, name)(params, **rich(name), foreach=False),
@@ -57,10 +60,58 @@ def test_without_torchs_fast_way_to_addresses_the_numbers_are_the_same(
     )
 
 
+def test_the_gradients_getter_is_found_here_and_what_is_none_is_not() -> None:
+    assert native.GRADIENT_OF
+    assert native._getter(torch._C.TensorBase, "grad") == native.GRADIENT_OF
+    assert native._getter(torch._C.TensorBase, "data") not in (0, native.GRADIENT_OF)
+    assert native._getter(torch._C.TensorBase, "add_") == 0  # a method
+    assert native._getter(torch.Tensor, "grad") == 0  # inherited, not its own
+    assert native._getter(torch.nn.Parameter, "nothing") == 0
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["held", "new"])
+@pytest.mark.parametrize("watched", [True, False], ids=["in machine code", "in Python"])
+def test_another_gradient_is_used_and_no_gradient_too(
+    watched: bool, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After steps in which the gradients were the same objects, a new one, none, and the first one again."""
+    if not watched:
+        monkeypatch.setattr(native, "GRADIENT_OF", 0)
+    ps = [torch.nn.Parameter(torch.zeros(3)) for _ in range(3)]
+    optimizer = door.SGD(ps, lr=1.0)
+    first = [torch.full((3,), float(k + 1)) for k in range(3)]
+    total = torch.zeros(3)
+    for step in range(12):
+        gradients: list[torch.Tensor | None] = list(first) if held or step == 0 else [g.clone() for g in first]
+        if step in (5, 6):
+            gradients[1] = torch.full((3,), 10.0)
+        if step in (7, 8):
+            gradients[2] = None
+        for p, g in zip(ps, gradients, strict=True):
+            p.grad = g
+        optimizer.step()
+        total += torch.tensor([0.0 if g is None else g[0].item() for g in gradients])
+        assert [-p[0].item() for p in ps] == total.tolist(), step
+
+
+def test_watching_gradients_counts_references_right() -> None:
+    p = torch.nn.Parameter(torch.zeros(3))
+    p.grad = torch.ones(3)
+    optimizer = door.SGD([p], lr=1.0)
+    for _ in range(40):
+        optimizer.step()
+    before, none = sys.getrefcount(p.grad), sys.getrefcount(None)
+    for _ in range(1000):
+        optimizer.step()
+    after, nones = sys.getrefcount(p.grad), sys.getrefcount(None)
+    assert after == before
+    assert abs(nones - none) < 500
+
+
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
 def test_what_moves_is_noticed(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fast:
-        monkeypatch.setattr(batch, "ADDRESS_OF", None)
+        monkeypatch.setattr(native, "ADDRESS_OF", None)
     w = torch.nn.Parameter(torch.zeros(5))
     optimizer = door.SGD([w], lr=1.0, momentum=0.5)
     w.grad = torch.ones(5)

@@ -87,3 +87,15 @@ def call_address(typingctx, function, argument):  # type: ignore[no-untyped-def]
         return builder.call(pointer, [args[1]])
 
     return types.int64(types.int64, types.int64), emit
+
+
+@intrinsic
+def call_getter(typingctx, function, argument):  # type: ignore[no-untyped-def]
+    """Call the C function `int64 f(int64, int64)` at an address, with 0 for its second argument."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        word = ir.IntType(64)
+        pointer = builder.inttoptr(args[0], ir.FunctionType(word, [word, word]).as_pointer())
+        return builder.call(pointer, [args[1], word(0)])
+
+    return types.int64(types.int64, types.int64), emit

@@ -1,71 +1,22 @@
 """Tensors that one kernel call updates: where they lie, their clocks, and the scalars of their groups."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch._C._dynamo import guards
 
 from stepwell.kernels import Stages, cpu, norm
-from stepwell.kernels.cache import OPTIONS, compiled
 from stepwell.kernels.source import ADDRESSES, LENGTH, RESTING
 from stepwell.rule import Rule
+from stepwell.torch import native
+from stepwell.torch.native import GONE, GRADIENT, MOVED, SAME
 
 DTYPES = {getattr(torch, name): name for name in cpu.DTYPES} | {
     torch.complex64: "float32",
     torch.complex128: "float64",
 }
-GRADIENT = 1  # its position among a kernel's arrays
-ADDRESS_OF: int | None = getattr(guards, "_torchinductor_pyobject_tensor_data_ptr", None)  # of a C function
-
-SAME, MOVED, GONE = range(3)  # what locate finds
 TURNS, MANY = 8, 256
-
-_SOURCE = f'''\
-from stepwell.kernels.memory import accessors, call_address
-
-load_step, store_step = accessors("float32", 0, 2)
-load_number, _ = accessors("float64", 1, 2)
-
-
-def locate(address_of, tensors, table, turn, turns):
-    """Read addresses anew, of parameters and gradients all, of state one in `turns`.
-
-    {SAME} if they are what they were, {MOVED} if gradients have moved, {GONE} if another tensor has.
-    """
-    found = {SAME}
-    for i in range(tensors.shape[0]):
-        columns = tensors.shape[1] if i % turns == turn else {GRADIENT} + 1
-        for k in range(columns):
-            address = call_address(address_of, tensors[i, k])
-            if address != table[i, {ADDRESSES} + k]:
-                if k != {GRADIENT}:
-                    return {GONE}
-                table[i, {ADDRESSES} + k] = address
-                found = {MOVED}
-    return found
-
-
-def tick(table, clock):
-    """Count a step of every tensor that does not rest: add 1 to it, and copy it and the scalar state to the clock."""
-    step = table.shape[1] - 1
-    numbers = clock.shape[1] - 1
-    for i in range(table.shape[0]):
-        if table[i, {LENGTH}] >= 0:
-            t = load_step(table[i, step], 0) + 1
-            store_step(table[i, step], 0, t)
-            clock[i, 0] = t
-            for k in range(numbers):
-                clock[i, 1 + k] = load_number(table[i, step - numbers + k], 0)
-'''
-
-
-@cache
-def _compiled(name: str, signature: str) -> Callable[..., Any]:
-    return compiled(_SOURCE, name, signature, OPTIONS | {"nogil": False})  # they read Python objects
 
 
 class Batch:
@@ -105,8 +56,9 @@ class Batch:
         """Hold no gradient, and no memory that the user may want back."""
         self.gradients, self.anchors = [], []
 
-    def locate(self, step: int | None = None) -> int:
-        """Follow gradients that moved; GONE if a parameter or its state did, and the batch must be made anew.
+    def locate(self, step: int | None = None, *, watch: bool = False) -> int:
+        """Follow gradients that moved; GONE if a parameter or its state did, and the batch must be made anew. With
+        `watch`, OTHER if a gradient is not the object that was taken.
 
         Given a step, and where there are many tensors, state is looked at in turns: it is the optimizer's own, and
         whoever replaces it does so through `optimizer.state`, which tells at once; assigning `.data` of a state tensor
@@ -114,11 +66,11 @@ class Batch:
 
         torch's own C function reads an address in nanoseconds; where a version has none, Python asks each tensor.
         """
-        if ADDRESS_OF is None:
+        if native.ADDRESS_OF is None:
             return self.locate_slowly()
-        locate = _compiled("locate", "int64(int64, int64[:, ::1], int64[:, ::1], int64, int64)")
         turns = 1 if step is None or len(self.ids) <= MANY else TURNS
-        return locate(ADDRESS_OF, self.ids, self.table, (step or 0) % turns, turns)
+        getter = native.GRADIENT_OF if watch else 0
+        return native.locate(getter, native.RELEASE, self.ids, self.taken, self.table, (step or 0) % turns, turns)
 
     def locate_slowly(self) -> int:
         """`locate` with nothing but data_ptr()."""
@@ -137,6 +89,7 @@ class Batch:
         self.rests = [g is None for g in gradients]
         stand_ins = [p if g is None else g for p, g in zip(self.parameters, gradients, strict=True)]
         self.ids[:, GRADIENT] = list(map(id, stand_ins))
+        self.taken = np.array(list(map(id, self.gradients)), np.int64)
         self.table[:, LENGTH] = np.where(self.rests, RESTING, self.lengths)
         self.some_rest = any(self.rests)
 
@@ -161,7 +114,7 @@ class Batch:
     def run(self, threads: int) -> None:
         """One step of every parameter, in place."""
         torch._C._increment_version(self._changed())  # now, while the tensors that locate looked at are near
-        _compiled("tick", "void(int64[:, ::1], float64[:, ::1])")(self.table, self.clock)
+        native.tick(self.table, self.clock)
         self.kernel.run(self.table, self.clock, self.groups, threads)
 
     def _changed(self) -> list[Tensor]:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
-from stepwell.torch import state, watched
-from stepwell.torch.batch import DTYPES, GONE, MOVED, SAME, Batch, fits
+from stepwell.torch import native, state, watched
+from stepwell.torch.batch import DTYPES, Batch, fits
 from stepwell.torch.eager import Loose
+from stepwell.torch.native import GONE, MOVED, OTHER, SAME
 
 if TYPE_CHECKING:
     from stepwell.torch.contract import Contract
@@ -85,9 +86,13 @@ class Plan:
             return False
         if any(group["params"] is not params for group, params in zip(owner.param_groups, self.params, strict=True)):
             return False
+        watched_by_code = self.held is not None and self._all_batched
+        found = self._located(watch=True) if watched_by_code else OTHER
+        if found == SAME:
+            return True
         now = [np.fromiter(map(_GRADIENT, params), object, len(params)) for params in self.params]
         if self.held is not None and all(map(_identical, now, self.held)):
-            found = max((batch.locate(self.steps) for batch in self.batches), default=SAME)
+            found = found if watched_by_code else self._located(watch=False)
             return found == SAME or (found == MOVED and all(map(_all_alike, self.params, now, self.forms)))
         if not all(map(_all_alike, self.params, now, self.forms)):
             return False
@@ -99,6 +104,15 @@ class Plan:
         for batch in self.batches if self.held is not None else ():
             batch.anchor()
         return True
+
+    @property
+    def _all_batched(self) -> bool:
+        """Whether machine code can tell if any parameter has another gradient than the one that is held."""
+        batched = sum(len(batch.parameters) for batch in self.batches)
+        return native.watches() and batched == sum(map(len, self.params))
+
+    def _located(self, *, watch: bool) -> int:
+        return max((batch.locate(self.steps, watch=watch) for batch in self.batches), default=SAME)
 
     def let_go(self) -> None:
         """After a step: hold no gradient that was new in it."""
