@@ -26,6 +26,47 @@ def test_a_constraint_that_holds_costs_nothing():
     assert f(6.0) == 36.0 + 1e6
 
 
+def test_constraints_may_come_from_an_iterator_and_as_lists():
+    def lines():
+        return (lambda x, i=i: 1 - x[i] for i in range(2))
+
+    result = augmented_lagrangian(lambda x: x @ x, [3.0, 3.0], lines())
+    assert result.success, result.message
+    assert result.x == pytest.approx([1.0, 1.0], abs=1e-5)
+    f = penalized(lambda x: x @ x, lines(), weight=3.0)
+    assert [f(np.zeros(2)), f(np.zeros(2))] == [6.0, 6.0]
+    listed = penalized(lambda x: x @ x, [lambda x: [1 - x[0], 1 - x[1]]], [lambda x: 2.0], weight=3.0)
+    assert listed(np.zeros(2)) == 18.0
+
+
+class Visits:
+    """A method that goes to given points, one a step."""
+
+    def __init__(self, *points: float):
+        self.points = list(points)
+
+    def init(self, x: Any, lr: Any, hyper: Any) -> tuple[Any, Any]:
+        return lr, None
+
+    def step(self, objective: Any, x: Any, g: Any, state: Any, t: int, lr: Any) -> tuple[Any, Any]:
+        return x - self.points.pop(0), state
+
+
+def test_a_multiplier_without_its_constraint_is_no_solution():
+    # from x = 0 to 1.5 the multiplier of 1-x ≤ 0 goes from 10 to 5: then ∇L = 5-5 and 1-x < 0, but α(1-x) is not 0
+    given = {"method": Visits(0.0, 1.5), "line_search": None, "steps": 1, "rounds": 2}
+    result = augmented_lagrangian(lambda x: 5 * x, 0.0, [lambda x: 1 - x], **given)
+    assert (result.multipliers["inequalities"].tolist(), result.violation) == ([5.0], 0.0)
+    assert result.kkt == pytest.approx(0.5)
+    assert not result.success
+
+
+def test_an_equality_that_holds_has_curvature_still():
+    given = {"method": "newton", "line_search": None, "steps": 1, "rounds": 1}
+    result = augmented_lagrangian(lambda x: x @ x, [2.0, 0.0], equalities=[lambda x: x[0] + x[1] - 2], **given)
+    assert result.path[1] == pytest.approx([10 / 11, 10 / 11])  # the least x·x + 5(x₁+x₂-2)²
+
+
 def rosen_suzuki(x: Any) -> Any:
     return x[0] ** 2 + x[1] ** 2 + 2 * x[2] ** 2 + x[3] ** 2 - 5 * x[0] - 5 * x[1] - 21 * x[2] + 7 * x[3]
 
@@ -128,6 +169,7 @@ def test_a_function_without_a_minimum_is_a_result():
     [
         (TypeError, "inequalities must be a list of functions", {"inequalities": lambda x: x}),
         (TypeError, "equalities must be a list of functions", {"equalities": [3]}),
+        (TypeError, "equalities must be a list of functions of x; got None", {"equalities": None}),
         (TypeError, r"inequalities\[1\] must return one real number", {"inequalities": [float, lambda x: [x, x]]}),
         (ValueError, r"equalities\[0\] must be finite at x0; got nan", {"equalities": [lambda x: math.nan]}),
         (ValueError, "rounds must be an integer ≥ 1", {"rounds": 0}),
@@ -144,6 +186,13 @@ def test_refused(error: type[Exception], words: str, arguments: dict[str, Any]):
         augmented_lagrangian(**{"fun": lambda x: x**2, "x0": 1.0} | arguments)
 
 
-def test_a_penalty_refuses_a_weight_below_zero():
+def test_a_penalty_refuses_what_is_none():
+    with pytest.raises(TypeError, match=r"inequalities\[1\] must return real numbers; got None"):
+        penalized(abs, [lambda x: x, lambda x: None])(1.0)
+    wrong: Any = None
+    with pytest.raises(TypeError, match="inequalities must be a list of functions of x; got None"):
+        penalized(abs, wrong)
+    with pytest.raises(TypeError, match="fun must be a function of x; got None"):
+        penalized(wrong)
     with pytest.raises(ValueError, match="weight must be a finite number ≥ 0; got -1"):
         penalized(abs, weight=-1)

@@ -56,6 +56,17 @@ def test_newton_abs_leaves_a_saddle_that_newton_ends_in():
 def test_badly_scaled_is_not_singular():
     H = np.array([[1e20, 1.0], [1.0, 1e-10]])
     assert H @ methods.newton(H[None], np.ones((1, 2)))[0] == pytest.approx([1.0, 1.0])
+    for solve in (methods.newton, methods.newton_abs):
+        assert solve(np.diag([2e-20, 2.0])[None], np.ones((1, 2)))[0] == pytest.approx([5e19, 0.5])
+
+
+def test_newton_abs_refuses_eigenvalues_that_rounding_has_taken():
+    scale = np.array([1.0, 1e-11, 1e-4])
+    core = np.array([[2.0, 1.0, 1.0], [1.0, 3.0, 1.0], [1.0, 1.0, 4.0]])
+    H = scale[:, None] * core * scale  # regular, but its smallest eigenvalue is 1e-22 of the largest
+    assert H @ methods.newton(H[None], np.ones((1, 3)))[0] == pytest.approx(np.ones(3), rel=1e-3)
+    with pytest.raises(methods.StepFailed, match="too far apart for float64"):
+        methods.newton_abs(H[None], np.ones((1, 3)))
 
 
 @pytest.mark.parametrize("H", [np.zeros((2, 2)), np.outer([0.1, 0.3], [0.1, 0.3]), np.diag([1.0, 0.0])])

@@ -27,11 +27,20 @@ def square(x: Any) -> Any:
         (ValueError, r"the gradient \(jac\) must be finite at x0", {"jac": lambda x: math.inf}),
         (ValueError, r"jac must return an array of shape \(\)", {"jac": lambda x: [x, x]}),
         (ValueError, r"jac must return an array of shape \(3,\)", {"x0": [1.0, 2.0, 3.0], "jac": lambda x: x[:2]}),
+        (TypeError, "jac must return real numbers; got", {"jac": lambda x: np.complex128(2 * x + 1j)}),
+        (TypeError, "jac must return real numbers; got None", {"jac": lambda x: None}),
+        (TypeError, "hess must return real numbers; got", {"method": "newton", "hess": lambda x: np.array(2 + 1j)}),
+        (ValueError, "fun must be finite at x0; got nan at x0=-3", {"x0": -3.0, "fun": math.log}),
+        (ValueError, r"the gradient \(jac\) must be finite at x0; got nan", {"jac": lambda x: math.sqrt(-x)}),
+        (ValueError, "hess must be finite at x0", {"method": "newton", "hess": lambda x: math.exp(1000 * x)}),
         (ValueError, "hess must return an array", {"method": "newton", "hess": lambda x: [x, x]}),
         (ValueError, "hess must be finite at x0", {"method": "newton", "hess": lambda x: math.inf}),
         (ValueError, "x0 must lie in Ball", {"project": sets.Ball(1.0)}),
         (ValueError, "project must return an array of shape", {"project": lambda x: [x, x]}),
         (TypeError, "project must be a set", {"project": 3}),
+        (TypeError, "project must be a set with .project or a function of x; got <class", {"project": sets.Box}),
+        (TypeError, "project must return real numbers", {"project": lambda x: "a"}),
+        (TypeError, "noise must return real numbers", {"noise": lambda rng, x, g: 1j * g}),
         (TypeError, "x0 must be", {"x0": "here"}),
         (TypeError, "x0 must be", {"x0": 1j}),
         (TypeError, "x0 must be", {"x0": True}),
@@ -77,3 +86,5 @@ def test_an_error_of_the_users_function_is_the_users():
 
     with pytest.raises(KeyError, match="mine"):
         minimize(broken, 1.0)
+    with pytest.raises(ValueError, match="invalid literal"):
+        minimize(lambda x: int("mine"), 1.0)

@@ -193,8 +193,11 @@ def test_broken_definitions_are_refused() -> None:
         surfaces.quadratic(np.eye(2), [1.0, 2.0, 3.0])
     bad: Any
     for bad in (0, -1, 1.5, True):
-        with pytest.raises(ValueError, match="n must be an integer ≥ 1"):
+        with pytest.raises((ValueError, TypeError), match="n must be an integer ≥ 1"):
             surfaces.powers_of_two(bad)
+    bad = [[1j]]
+    with pytest.raises(TypeError, match="Q must be a square matrix of finite numbers; got"):
+        surfaces.quadratic(bad)
 
 
 def test_the_catalogue_is_derived_frozen_and_printable() -> None:

@@ -104,3 +104,9 @@ def test_rate_at_takes_numbers_schedules_and_functions():
 def test_a_bad_argument_of_a_function_is_named_as_its_caller_knows_it():
     with pytest.raises(ValueError, match="start must be"):
         s.warmup(10, 0.1, -0.1)
+
+
+@pytest.mark.parametrize("value", ["a", None, 1j, [1.0, 2.0]])
+def test_a_rate_that_is_no_number_is_refused_with_its_step(value: object) -> None:
+    with pytest.raises(TypeError, match=r"lr must be a finite number ≥ 0; got .* at step 3"):
+        s.rate_at(lambda k: value, 3)

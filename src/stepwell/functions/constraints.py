@@ -7,7 +7,7 @@
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from stepwell.functions.descent import Status
 from stepwell.functions.methods import HessianNotFinite
 from stepwell.functions.minimizer import minimize, start
 from stepwell.functions.objective import Function, Objective
+from stepwell.functions.reals import reals
 from stepwell.rule import maximum
 from stepwell.schedules.domains import Period, Steps
 
@@ -28,7 +29,7 @@ STIFFEST = 1e10
 
 
 def penalized(
-    fun: Function, inequalities: Sequence[Function] = (), equalities: Sequence[Function] = (), weight: float = 1.0
+    fun: Function, inequalities: Iterable[Function] = (), equalities: Iterable[Function] = (), weight: float = 1.0
 ) -> Function:
     """f(x) + α·(Σ max(0, cᵢ(x))² + Σ hⱼ(x)²): a minimum outside the set, the nearer the larger the weight α ≥ 0.
 
@@ -40,12 +41,14 @@ def penalized(
     >>> float(minimize(f, 3.0, "newton", steps=20).x.round(6))
     0.99
     """
-    _functions(fun=[fun], inequalities=inequalities, equalities=equalities)
+    if not callable(fun):
+        raise TypeError(f"fun must be a function of x; got {fun!r}")
+    c, h = _functions("inequalities", inequalities), _functions("equalities", equalities)
     weight = check(NonNegative, "weight", weight)
 
     def total(x: Any) -> Any:
-        outside = sum(_sum(maximum(c(x), 0.0) ** 2) for c in inequalities) + sum(_sum(h(x) ** 2) for h in equalities)
-        return fun(x) + weight * outside
+        beyond = [maximum(value, 0.0) for value in _values("inequalities", c, x)] + _values("equalities", h, x)
+        return fun(x) + weight * sum(_sum(value**2) for value in beyond)
 
     return total
 
@@ -53,8 +56,8 @@ def penalized(
 def augmented_lagrangian(
     fun: Function,
     x0: Any,
-    inequalities: Sequence[Function] = (),
-    equalities: Sequence[Function] = (),
+    inequalities: Iterable[Function] = (),
+    equalities: Iterable[Function] = (),
     *,
     method: Any = "newton_floored",
     line_search: Any = "armijo",
@@ -86,7 +89,7 @@ def augmented_lagrangian(
 
     Errors: those of `minimize`; a ValueError where a constraint is not finite at x0.
     """
-    _functions(fun=[fun], inequalities=inequalities, equalities=equalities)
+    inequalities, equalities = _functions("inequalities", inequalities), _functions("equalities", equalities)
     rounds, steps, tol = check(Period, "rounds", rounds), check(Steps, "steps", steps), check(Positive, "tol", tol)
     x, growth = start(x0), check(Growth, "growth", growth)
     f = Objective(fun, x, jac, hess)
@@ -190,11 +193,19 @@ class _Lagrangian:
         return np.array([constraint.value(x) for constraint in constraints], np.float64)
 
 
-def _functions(**arguments: Sequence[Any]) -> None:
-    for name, functions in arguments.items():
-        if callable(functions) or not all(callable(function) for function in functions):
-            words = "a function" if name == "fun" else "a list of functions"
-            raise TypeError(f"{name} must be {words} of x; got {functions!r}")
+def _functions(name: str, functions: Iterable[Any]) -> tuple[Function, ...]:
+    """The functions, kept: an iterator gives them but once."""
+    if isinstance(functions, Iterable) and not callable(functions):
+        kept = tuple(functions)
+        if all(map(callable, kept)):
+            return kept
+    raise TypeError(f"{name} must be a list of functions of x; got {functions!r}")
+
+
+def _values(name: str, functions: tuple[Function, ...], x: Any) -> list[Any]:
+    """What they return, as arrays or tensors."""
+    values = enumerate(function(x) for function in functions)
+    return [v if hasattr(v, "dtype") else reals(f"{name}[{i}] must return real numbers", v) for i, v in values]
 
 
 def _check_start(parts: list[Objective], x: Any) -> None:

@@ -21,8 +21,8 @@ ROUNDING = 1e-12
 class Status(IntEnum):
     """Why a run ended: its result's `status`. The first alone is success."""
 
-    DONE = 0  # ∇f within tol, or, without a tol, all steps made
-    STEPS = 1  # all steps made, ∇f still above tol
+    DONE = 0  # ∇f (projected where x is) within tol, or, without a tol, all steps that f resolves
+    STEPS = 1  # all those made, ∇f still above tol
     DIVERGED = 2
     ROSE = 3  # all steps made, and f is higher than at x0
     FAILED = 4  # a step could not be computed
@@ -61,17 +61,21 @@ class Descent:
     tol: float | None
     path: list[Any] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
+    largest: float = 0.0
 
     def run(self, steps: int) -> Result:
         """All steps, or fewer where something stops them."""
         self.f, self.g = _finite_at_start(self.objective, self.x)
-        self.path, self.values = [self.x], [self.f]
+        self.path, self.values, self.largest = [self.x], [self.f], abs(self.f)
         try:
             for t in range(1, steps + 1):
                 if self._within_tolerance():
                     break
                 self._advance(t)
             end = self._judged()
+        except line_search.Hidden as hidden:
+            end = self._judged()
+            end = End(end.status, f"{end.message}; {hidden}")
         except StepFailed as failure:
             if isinstance(failure, HessianNotFinite) and len(self.path) == 1:
                 raise ValueError(f"hess must be finite at x0; {failure} at x0={_short(self.x)}") from failure
@@ -85,7 +89,7 @@ class Descent:
         rate = rate_at(self.rate, t - 1) if callable(self.rate) else self.rate
         step, self.state = self.method.step(self.objective, self.x, g, self.state, t, rate)
         if self.search is not None:
-            line = line_search.Line(self.objective, self.x, -step, self.f, self.g)
+            line = line_search.Line(self.objective, self.x, -step, self.f, self.g, self.largest)
             step = line_search.length(self.search, line) * step
         x = self.x - step
         finite = _finite(x)
@@ -93,6 +97,7 @@ class Descent:
         self.f = self.objective.value(self.x) if finite else math.nan
         self.path.append(self.x)
         self.values.append(self.f)
+        self.largest = max(self.largest, abs(self.f))
         self.g = self.objective.gradient(self.x) if math.isfinite(self.f) else np.full_like(self.x, math.nan)[()]
         if not _finite(self.g):
             broken = "∇f" if math.isfinite(self.f) else "f" if finite else "x"
@@ -104,7 +109,11 @@ class Descent:
                 raise End(Status.STOPPED, f"the callback stopped the run after {_steps(t)}") from None
 
     def _slope(self) -> float:
-        return float(np.max(abs(self.g)))
+        """The largest |∂f/∂xᵢ|; of what is left of -∇f after the projection where there is one."""
+        if self.projected is None:
+            return float(np.max(abs(self.g)))
+        ahead = self.x - self.g
+        return float(np.max(abs(self.x - self.projected(ahead)))) if _finite(ahead) else math.inf
 
     def _within_tolerance(self) -> bool:
         return self.tol is not None and self._slope() <= self.tol
@@ -117,9 +126,10 @@ class Descent:
             return End(Status.ROSE, f"f rose from {first:g} to {self.f:g} in {made}: {lr}the method climbs")
         if self.tol is None:
             return End(Status.DONE, f"{made} made")
+        slope = f"{'‖∇f‖' if self.projected is None else '‖x - P(x - ∇f)‖'} is {self._slope():g} after {made}"
         if self._within_tolerance():
-            return End(Status.DONE, f"converged: ‖∇f‖ is {self._slope():g} after {made}")
-        return End(Status.STEPS, f"‖∇f‖ is {self._slope():g} after {made}, above tol {self.tol:g}")
+            return End(Status.DONE, f"converged: {slope}")
+        return End(Status.STEPS, f"{slope}, above tol {self.tol:g}")
 
     def _result(self, end: End) -> Result:
         return Result(

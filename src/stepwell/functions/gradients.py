@@ -12,6 +12,8 @@ FIRST = EPSILON ** (1 / 3)
 """The step of a first central difference, in units of max(1, |x|), that balances h² against ε/h."""
 SECOND = EPSILON ** (1 / 4)
 """The same for a difference of differences: h² against ε/h²."""
+SAME = 1e-4
+"""The share of its size by which a derivative may part from differences and still be the same one."""
 
 
 def central_gradient(fun: Callable[[Any], float], x: Any, step: float = FIRST) -> Any:
@@ -55,22 +57,53 @@ def torch_derivative(order: int, fun: Callable[[Any], Any]) -> Callable[[Any], A
     return at
 
 
-def trusted(derivative: Callable[[Any], Any], reference: Callable[[Any], Any], x: Any, f: float) -> bool:
-    """Whether `derivative` works, silently, and agrees with differences at x, where f is `f`, and at a point beside it.
+def attempt(derivative: Callable[[Any], Any], x: Any) -> Any:
+    """A derivative by `torch_derivative` at x; None where it fails, warns or is not finite.
 
-    A function in NumPy's vocabulary may run on tensors and lose their derivative on the way.
+    A function in NumPy's vocabulary may run on tensors and lose their derivative on the way: PyTorch warns where one
+    becomes a plain number, of itself only once in a process.
     """
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("error")
-        try:
-            points = (x, x + 0.01 * np.maximum(1, abs(x)))  # at x itself both may be 0
-            return all(_agree(derivative(point), reference(point), abs(f)) for point in points)
-        except Exception:  # whatever a function may raise when it meets tensors
-            return False
+    import torch
+
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("error")
+            found = derivative(x)
+    except Exception:  # whatever a function may raise when it meets tensors
+        return None
+    finally:
+        torch.set_warn_always(always)
+    return found if np.isfinite(found).all() else None
+
+
+def trusted(derivative: Callable[[Any], Any], reference: Callable[[Any], Any], x: Any, f: float) -> bool:
+    """Whether `derivative` works and agrees with differences at x, where f is `f`, and at a point beside it."""
+    points = (x, x + 0.01 * np.maximum(1, abs(x)))  # at x itself both may be 0
+    return all(_agree(attempt(derivative, point), attempt(reference, point), abs(f)) for point in points)
 
 
 def _agree(found: Any, expected: Any, size: float) -> bool:
-    found, expected = np.ravel(found), np.ravel(expected)
-    if found.shape != expected.shape or not np.isfinite(found).all():
+    if found is None or expected is None or np.size(found) != np.size(expected):
         return False
-    return bool(np.max(abs(found - expected)) <= 1e-4 * max(1e-2, 1e-5 * size, np.max(abs(expected))))
+    found, expected = np.ravel(found), np.ravel(expected)
+    return bool(np.max(abs(found - expected)) <= SAME * max(1e-2, 1e-5 * size, np.max(abs(expected))))
+
+
+def denied(g: Any, fun: Callable[[Any], float], x: Any) -> bool:
+    """Whether differences of `fun` along one direction deny that g is its gradient at x; five evaluations.
+
+    They are believed as far as those of two lengths agree, and as f is straight there: at a kink g may be the slope of
+    one side. Outside f's domain there are none.
+    """
+    random = np.random.default_rng(0)
+    lean = random.uniform(0.5, 1, np.shape(x)) * random.choice([-1.0, 1.0], np.shape(x))
+    reach = FIRST * np.maximum(1, abs(x)) * lean
+    try:
+        here, ahead, behind, far, back = (fun(x + k * reach) for k in (0, 1, -1, 2, -2))
+    except Exception:  # whatever a function may raise outside its domain
+        return False
+    near, wide, bend = (ahead - behind) / 2, (far - back) / 4, (ahead + behind) / 2 - here
+    scale = max(float(np.sum(abs(g * reach))), float(np.max(abs(reach))) * max(1e-2, 1e-5 * abs(here)))
+    return bool(abs(np.sum(g * reach) - near) > SAME * scale + abs(near - wide) + abs(bend))

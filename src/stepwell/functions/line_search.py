@@ -12,7 +12,14 @@ from stepwell.functions.objective import Objective
 
 SUFFICIENT = 1e-4
 """Armijo's c: the part of the decrease that the slope promises which a step must deliver."""
+FLAT = 0.9
+"""Wolfe's c₂: the part of the slope that may be left, up or down."""
 DOUBLINGS = 100
+TRIALS = 200
+
+
+class Hidden(StepFailed):
+    """No step is found, and what the slope promises up to where it turns is within the rounding of f."""
 
 
 class Line:
@@ -20,11 +27,12 @@ class Line:
 
     Attributes:
         slope: φ'(0) = ∇f(x)·d, below 0 where d descends.
-        rounding: what f cannot resolve, also next to a minimum where its decrease is smaller still.
+        rounding: what f cannot resolve; a rise within it is none. Next to a minimum every decrease is smaller still.
+        largest: the largest |f| on the way to x: of about that size are the terms that may cancel in f.
     """
 
-    def __init__(self, objective: Objective, x: Any, d: Any, f: float, g: Any):
-        self.objective, self.x, self.d, self.f, self.g = objective, x, d, f, g
+    def __init__(self, objective: Objective, x: Any, d: Any, f: float, g: Any, largest: float = 0.0):
+        self.objective, self.x, self.d, self.f, self.g, self.largest = objective, x, d, f, g, max(abs(f), largest)
         self.slope = float(np.vdot(g, d))
         self.rounding = 4 * EPSILON * abs(f)
 
@@ -35,6 +43,10 @@ class Line:
     def slope_at(self, a: float) -> float:
         """φ'(α)."""
         return float(np.vdot(self.objective.gradient(self.x + a * self.d), self.d))
+
+    def falls_enough(self, a: float) -> bool:
+        """φ(α) ≤ φ(0) + cαφ'(0), c = 1e-4, rounding aside."""
+        return self.value(a) <= self.f + SUFFICIENT * a * self.slope + self.rounding
 
 
 def bisection(line: Line) -> float:
@@ -60,38 +72,51 @@ def bisection(line: Line) -> float:
 def armijo(line: Line) -> float:
     """Backtracking: the first α of 1, ½, ¼ … with φ(α) ≤ φ(0) + cαφ'(0), c = 1e-4.
 
+    Where f resolves no such decrease, φ'(α) ≤ c₂|φ'(0)| is asked for too, c₂ = .9: then the slope still shrinks.
     Armijo (1966). <https://doi.org/10.2140/pjm.1966.16.1>
     """
     a = 1.0
-    while a == 1 or (a > EPSILON**2 and -a * line.slope > 2 * line.rounding):
-        if line.value(a) <= line.f + SUFFICIENT * a * line.slope + line.rounding:
+    while True:
+        unresolved = -a * line.slope <= 2 * line.rounding or a <= EPSILON**2
+        if line.falls_enough(a) and (not unresolved or line.slope_at(a) <= FLAT * -line.slope):
             return a
+        if unresolved and not line.slope_at(a) >= 0:
+            raise StepFailed("no step along the direction lowers f")
         a /= 2
-    raise StepFailed("no step along the direction lowers f")
 
 
 def wolfe(line: Line) -> float:
-    """A step with the strong Wolfe conditions, from `scipy.optimize.line_search`, whose first trial is 1.
+    """A step with the strong Wolfe conditions, φ(α) ≤ φ(0) + cαφ'(0) and |φ'(α)| ≤ c₂|φ'(0)|, c₂ = .9; first trial 1.
 
-    Nocedal & Wright (2006), algorithm 3.5. <https://doi.org/10.1007/978-0-387-40065-5>
+    SciPy's `line_search`. Where that gives up after its fixed number of trials: a bracket that doubles while φ falls,
+    and is halved then; its lower end always descends below the line of the first condition, so that a step is inside.
+    Nocedal & Wright (2006), algorithms 3.5 and 3.6. <https://doi.org/10.1007/978-0-387-40065-5>
     """
-    shape = np.shape(line.x)
+    found = _by_scipy(line)
+    if found is not None and line.falls_enough(found) and abs(line.slope_at(found)) <= FLAT * -line.slope:
+        return found
+    low, high, a = 0.0, np.inf, 1.0
+    for _ in range(TRIALS):
+        if not line.falls_enough(a):
+            high = a
+        elif abs(slope := line.slope_at(a)) <= FLAT * -line.slope:
+            return a
+        elif slope < 0:
+            low = a
+        else:
+            high = a
+        a = 2 * a if high == np.inf else (low + high) / 2
+    raise StepFailed("no step along the direction was found to have the strong Wolfe conditions")
 
-    def value(x: np.ndarray) -> float:
-        return line.objective.value(x.reshape(shape)[()])
 
-    def gradient(x: np.ndarray) -> np.ndarray:
-        return np.ravel(line.objective.gradient(x.reshape(shape)[()]))
-
-    x, d, g = np.ravel(line.x), np.ravel(line.d), np.ravel(line.g)
+def _by_scipy(line: Line) -> float | None:
+    along, start = np.ones(1), np.zeros(1)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says in its answer that it found nothing
-        found = line_search(value, gradient, x, d, g, line.f, c1=SUFFICIENT)[0]
-    if found is None and -line.slope <= line.rounding and line.value(1.0) <= line.f + line.rounding:
-        return 1.0
-    if found is None:
-        raise StepFailed("no step along the direction has the strong Wolfe conditions")
-    return float(found)
+        warnings.filterwarnings("ignore", "The line search algorithm|Rounding errors")  # it has given up
+        return line_search(
+            lambda a: line.value(float(a[0])), lambda a: np.array([line.slope_at(float(a[0]))]), start, along,
+            np.array([line.slope]), line.f, c1=SUFFICIENT, c2=FLAT,
+        )[0]  # fmt: skip
 
 
 Search = Callable[[Line], float]
@@ -105,4 +130,17 @@ def length(search: Search, line: Line) -> float:
         return 0.0
     if not line.slope < 0:
         raise StepFailed(f"the direction climbs (slope {line.slope:g}), so there is no step to search")
-    return search(line)
+    try:
+        return search(line)
+    except StepFailed:
+        if not _hidden(line):
+            raise
+        raise Hidden("the rounding of f hides any further decrease") from None
+
+
+def _hidden(line: Line) -> bool:
+    try:
+        turn = bisection(line)
+    except StepFailed:
+        return False
+    return -line.slope * turn <= 4 * EPSILON * line.largest

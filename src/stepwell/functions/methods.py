@@ -85,13 +85,7 @@ class SecondOrder:
 
 def newton(H: np.ndarray, g: np.ndarray) -> np.ndarray:
     """H⁻¹g: to the stationary point of the local quadratic, be it a minimum or not. H (m, n, n), g (m, n)."""
-    size = np.sqrt(abs(H).max(-1))
-    if not size.all():
-        raise StepFailed("the Hessian is singular")
-    balanced = H / size[:, :, None] / size[:, None, :]  # so that units of the coordinates do not count as singular
-    smallest = np.linalg.svd(balanced, compute_uv=False)[:, -1].min()
-    if smallest <= H.shape[-1] * EPSILON:
-        raise StepFailed("the Hessian is singular")
+    _refuse_singular(H)
     return np.linalg.solve(H, g[..., None])[..., 0]
 
 
@@ -100,10 +94,11 @@ def newton_abs(H: np.ndarray, g: np.ndarray) -> np.ndarray:
 
     Dauphin et al. (2014). <https://arxiv.org/abs/1406.2572>
     """
+    _refuse_singular(H)
     curvature, V = np.linalg.eigh(H)
     size = abs(curvature)
-    if (size.min(-1) <= H.shape[-1] * EPSILON * size.max(-1)).any():
-        raise StepFailed("the Hessian is singular")
+    if (abs(H @ V - V * curvature[:, None]).max(-2) > size / 2).any():
+        raise StepFailed("the Hessian's eigenvalues are too far apart for float64 to tell the smallest")
     return _along(V, g, size)
 
 
@@ -115,6 +110,16 @@ def newton_floored(H: np.ndarray, g: np.ndarray) -> np.ndarray:
     curvature, V = np.linalg.eigh(H)
     largest = abs(curvature).max(-1, keepdims=True)
     return _along(V, g, np.maximum(abs(curvature), np.where(largest > 0, 1e-6 * largest, 1.0)))
+
+
+def _refuse_singular(H: np.ndarray) -> None:
+    size = np.sqrt(abs(H).max(-1))
+    if size.all():
+        balanced = H / size[:, :, None] / size[:, None, :]  # so that units of the coordinates do not count as singular
+        smallest = np.linalg.svd(balanced, compute_uv=False)[:, -1].min()
+        if smallest > H.shape[-1] * EPSILON:
+            return
+    raise StepFailed("the Hessian is singular")
 
 
 def _along(V: np.ndarray, g: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from stepwell.functions import line_search as searches
 from stepwell.functions import methods
 from stepwell.functions.descent import Descent, Result
 from stepwell.functions.objective import Objective
+from stepwell.functions.reals import reals
 from stepwell.rule import Rule
 from stepwell.schedules.domains import Steps
 
@@ -48,20 +49,24 @@ def minimize(
         lr: the rate: a number, a schedule, or any function of the step, from 0. None is the method's own default,
             which for Newton's is 1; with a line search, whose first trial the rate is, it is 1.
         jac, hess: the gradient, of x's shape, and the Hessian, (n, n). Without them: the surface's own;
-            `torch.func` where the function works on tensors and agrees with differences at x0; central differences.
+            `torch.func` where the function works on tensors, as long as it agrees with differences (checked at x0, and
+            along one direction at each x); central differences.
         noise: the standard deviation of N(0, noise²) on each coordinate of each gradient, or a function
             (generator, x, gradient) → gradient.
         project: a set (`stepwell.functions.sets`) or function to project x with after each step; x0 lies in it.
-        line_search: "bisection", "armijo" or "wolfe": scales each step of the method; it sees no projection.
+        line_search: "bisection", "armijo" or "wolfe": scales each step of the method; it sees no projection. The
+            run ends, with success, where the rounding of f hides any further decrease.
         callback: called after each step with an OptimizeResult of x, fun and nit; StopIteration ends the run.
-        tol: stop when no coordinate of ∇f is above it; without it all steps are made.
+        tol: stop when no coordinate of ∇f is above it, of x - P(x - ∇f) where x is projected by P; without it all steps
+            are made.
         seed: of the noise: what `numpy.random.default_rng` takes.
         hyper: the rule's other hyperparameters.
 
     Returns:
         SciPy's OptimizeResult: x, fun, jac, nit, nfev, njev, nhev, success, status (`descent.Status`), message; path
         (nit+1, *x.shape) from x0 on and values, f along it; gradient_from "jac", "surface", "torch.func" or
-        "central differences". Divergence, and a step that cannot be computed, is a result without success.
+        "central differences" (of the last gradient). Divergence, and a step that cannot be computed, is a result
+        without success.
 
     Errors: ValueError or TypeError, before the first step, for an argument outside its domain, for a function that
     returns no single number, and where f, its gradient or (if used) its Hessian are not finite at x0.
@@ -86,16 +91,11 @@ def minimize(
 
 def start(x0: Any) -> Any:
     """x0 as float64, its own array; TypeError or ValueError for what is not finite real numbers."""
-    words = f"x0 must be a number or an array of finite real numbers; got {x0!r}"
-    try:
-        x = np.asarray(x0)
-    except (ValueError, RuntimeError):
-        raise TypeError(words) from None
-    if x.dtype.kind not in "iuf":
-        raise TypeError(words)
+    words = "x0 must be a number or an array of finite real numbers"
+    x = reals(words, x0)
     if not x.size or not np.isfinite(x).all():
-        raise ValueError(words)
-    return np.array(x, np.float64)[()]
+        raise ValueError(f"{words}; got {x0!r}")
+    return x[()]
 
 
 def _named(argument: str, name: str, known: Mapping[str, T]) -> T:
@@ -143,7 +143,7 @@ def _noise(noise: Any, generator: np.random.Generator) -> Callable[[Any, Any], A
         return lambda x, g: g + sd * generator.standard_normal(np.shape(g))
 
     def noisy(x: Any, g: Any) -> Any:
-        found = np.array(noise(generator, x.copy(), g.copy()), np.float64)
+        found = reals("noise must return real numbers", noise(generator, x.copy(), g.copy()))
         if found.shape != np.shape(g):
             raise ValueError(f"noise must return an array of shape {np.shape(g)}; got shape {found.shape}")
         return found[()]
@@ -156,12 +156,12 @@ def _projection(project: Any, x0: Any, dimension: int) -> Callable[[Any], Any] |
     if project is None:
         return None
     one = getattr(project, "project", project)
-    if not callable(one):
+    if not callable(one) or isinstance(project, type):
         raise TypeError(f"project must be a set with .project or a function of x; got {project!r}")
 
     def projected(x: Any) -> Any:
         points = [x] if x.size == dimension else x.reshape(-1, dimension)
-        found = np.array([one(point.copy()) for point in points], np.float64)
+        found = reals("project must return real numbers", [one(point.copy()) for point in points])
         if found.size != x.size:
             raise ValueError(f"project must return an array of shape {x.shape}; got {found.shape[1:]}")
         return found.reshape(x.shape)[()]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import NonNegative, Positive, Real, check
+from stepwell.functions.reals import reals
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,16 +168,11 @@ def clip(g: Any, threshold: float) -> Any:
 
 
 def _floats(name: str, value: Any) -> np.ndarray:
-    words = f"{name} must be real numbers; got {value!r}"
-    try:
-        found = np.asarray(value)
-    except (ValueError, RuntimeError):
-        raise TypeError(words) from None
-    if found.dtype.kind not in "iuf":
-        raise TypeError(words)
+    words = f"{name} must be real numbers"
+    found = reals(words, value)
     if not found.size:
-        raise ValueError(words)
-    return found.astype(np.float64)
+        raise ValueError(f"{words}; got {value!r}")
+    return found
 
 
 def _reals(name: str, value: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stepwell.domain import Rate
+from stepwell.domain import Rate, number
 from stepwell.schedules.domains import Period, Steps, domains_of
 
 # Formulas are written once, in this vocabulary: these are its meanings for a Python integer and for an array.
@@ -189,13 +189,17 @@ def _operand(schedule: Schedule) -> str:
 def rate_at(lr: float | Callable[[int], Any], step: int) -> float:
     """The learning rate at `step` of a number, a schedule or any function of the step.
 
-    Errors: ValueError if the rate is negative, infinite or NaN.
+    Errors: TypeError if the rate is no real number; ValueError if it is negative, infinite or NaN.
 
     >>> from stepwell import schedules
     >>> [schedules.rate_at(lr, 3) for lr in (0.1, schedules.linear(4), lambda k: 1 / (k + 1))]
     [0.1, 0.25, 0.25]
     """
-    rate = float(lr(step) if callable(lr) else lr)
+    value = lr(step) if callable(lr) else lr
+    try:
+        rate = number(value)
+    except TypeError:
+        raise TypeError(f"lr must be a finite number ≥ 0; got {value!r} at step {step}") from None
     if not 0 <= rate < math.inf:
         raise ValueError(f"lr must be a finite number ≥ 0; got {rate!r} at step {step}")
     return rate

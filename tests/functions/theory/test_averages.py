@@ -114,6 +114,17 @@ def test_errors() -> None:
     for gradients in ([], 1.0, [np.nan]):
         with pytest.raises(ValueError, match="gradients must be"):
             effective_rate("adam", gradients)
+    wrong: Any
+    for wrong in (["a"], [1j], [[1.0], [1.0, 2.0]]):
+        with pytest.raises(TypeError, match="gradients must be an array of finite numbers"):
+            effective_rate("adam", wrong)
+    wrong = 2.5
+    with pytest.raises(TypeError, match=r"t must be an integer ≥ 1; got 2\.5"):
+        bias_correction("adam", wrong)
+    with pytest.raises(TypeError, match=r"steps must be an integer ≥ 1; got 2\.5"):
+        average_weights("adam", wrong)
+    wrong = np.int64(2)
+    assert bias_correction(0.5, wrong) == 0.75
     with pytest.raises(ValueError, match="state must be one of adam's, m, v; got 's'"):
         average_weights("adam", 3, "s")
     with pytest.raises(ValueError, match="which has none"):

@@ -1,5 +1,7 @@
 """L and μ: exact where the Hessian is constant, extremes of samples elsewhere, and what they promise."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -67,5 +69,11 @@ def test_errors() -> None:
         sgd_best_rate(1.0, 0.0, 3)
     with pytest.raises(ValueError, match="T must be an integer ≥ 1; got 0"):
         sgd_best_rate(1.0, 1.0, 0)
+    wrong: Any = ["a"]
+    with pytest.raises(TypeError, match="rates must be one or more finite numbers > 0; got"):
+        sgd_bound(1.0, 1.0, wrong)
+    wrong = 1.5
+    with pytest.raises(TypeError, match=r"T must be an integer ≥ 1; got 1\.5"):
+        sgd_best_rate(1.0, 1.0, wrong)
     with pytest.raises(ValueError, match="points must be an integer ≥ 1"):
         lipschitz(surfaces.bowl, points=0)

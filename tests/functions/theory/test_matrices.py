@@ -73,5 +73,8 @@ def test_only_positive_definite_matrices_are_taken(ask) -> None:
     ):
         with pytest.raises(ValueError, match=f"Q must be.*{words}"):
             ask(q)
+    for q in ("a", [["a"]], [[1j]]):
+        with pytest.raises(TypeError, match="Q must be a square matrix of finite numbers; got"):
+            ask(q)
     with pytest.raises(ValueError, match="square"):
         gershgorin([1.0, 2.0])

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import Real, check
+from stepwell.functions.reals import reals, square
 from stepwell.functions.surfaces.surface import Surface, sp
+from stepwell.schedules.domains import Period
 
 
 def rotated(surface: Surface, angle: Real = math.pi / 4) -> Surface:
@@ -53,15 +55,16 @@ def quadratic(Q: Any, c: Any = 0.0, b: Real = 0.0, *, name: str = "quadratic") -
     >>> f.minima, f.minimum
     (((1.0, -1.0),), -2.0)
 
-    Errors: a ValueError where Q is not square, a shape does not fit, or a number is not finite.
+    Errors: a ValueError where Q is not square, a shape does not fit, or a number is not finite; a TypeError where
+    one is not real.
     """
-    Q = np.array(Q, dtype=np.float64)
-    if Q.ndim != 2 or Q.shape[0] != Q.shape[1] or not Q.size or not np.isfinite(Q).all():
-        raise ValueError(f"Q must be a square matrix of finite numbers; got {Q!r}")
+    Q = square(Q)
     n = len(Q)
-    if np.shape(c) not in ((), (n,)) or not np.isfinite(c).all():
-        raise ValueError(f"c must be a number or {n} finite numbers; got {c!r}")
-    b, linear = check(Real, "b", b), np.broadcast_to(np.asarray(c, np.float64), n)
+    words = f"c must be a number or {n} finite numbers"
+    linear = reals(words, c)
+    if linear.shape not in ((), (n,)) or not np.isfinite(linear).all():
+        raise ValueError(f"{words}; got {c!r}")
+    b, linear = check(Real, "b", b), np.broadcast_to(linear, n)
     bowl = Q + Q.T
     definite = bool(np.linalg.eigvalsh(bowl)[0] > 0)
     centre = -2 * np.linalg.solve(bowl, linear) if definite else np.zeros(n)
@@ -81,7 +84,7 @@ def quadratic(Q: Any, c: Any = 0.0, b: Real = 0.0, *, name: str = "quadratic") -
     )
 
 
-def powers_of_two(n: int) -> Surface:
+def powers_of_two(n: Period) -> Surface:
     """f(x) = ½Σλᵢxᵢ² with λᵢ = 2⁻ⁱ, i = 1 … n: every scale of curvature at once, condition number 2ⁿ⁻¹.
 
     >>> powers_of_two(3).hessian([0.0, 0.0, 0.0]).diagonal()
@@ -89,6 +92,5 @@ def powers_of_two(n: int) -> Surface:
 
     Errors: a ValueError where n is not an integer ≥ 1.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"n must be an integer ≥ 1; got {n!r}")
+    n = check(Period, "n", n)
     return quadratic(np.diag(0.5 ** np.arange(1, n + 1)), name=f"powers_of_two_{n}")

@@ -14,14 +14,8 @@ False
 
 from stepwell.functions.theory.averages import average_weights, bias_correction, effective_rate, half_life
 from stepwell.functions.theory.constants import Constant, lipschitz, strong_convexity
-from stepwell.functions.theory.convexity import (
-    Convexity,
-    CounterExample,
-    critical_point,
-    is_convex,
-    is_convex_set,
-    jensen_gap,
-)
+from stepwell.functions.theory.convexity import Convexity, CounterExample, is_convex, is_convex_set, jensen_gap
+from stepwell.functions.theory.critical import critical_point
 from stepwell.functions.theory.matrices import Discs, condition_number, gershgorin, precondition
 from stepwell.functions.theory.stability import Stability, stability, stability_limit
 from stepwell.functions.theory.stochastic import sgd_best_rate, sgd_bound

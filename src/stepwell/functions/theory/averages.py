@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import Decay, check
+from stepwell.functions.reals import reals
 from stepwell.functions.theory.feed import feed, rule_of
 from stepwell.rule import Rule
+from stepwell.schedules.domains import Period
 
 PROBE = 16
 """The gradients that superposition is checked on."""
@@ -21,19 +23,21 @@ def effective_rate(rule: Rule | str, gradients: Any, **hyper: float) -> np.ndarr
     >>> effective_rate("adagrad", [3.0, 3.0, 3.0, 3.0], lr=0.3, eps=0.0).round(6)  # η/√(Σg²)
     array([0.1     , 0.070711, 0.057735, 0.05    ])
 
-    Errors: those of the rule's hyperparameters; a ValueError for no gradients, or what is not finite.
+    Errors: those of the rule's hyperparameters; a ValueError for no gradients, or what is not finite; a TypeError for
+    what is not real.
     """
     rule = rule_of(rule)
     complete = rule.complete(hyper)
-    g = np.array(gradients, dtype=np.float64)
+    words = "gradients must be an array of finite numbers, of shape (T, …)"
+    g = reals(words, gradients)
     if g.ndim < 1 or not g.size or not np.isfinite(g).all():
-        raise ValueError(f"gradients must be an array of finite numbers, of shape (T, …); got {gradients!r}")
+        raise ValueError(f"{words}; got {gradients!r}")
     steps = np.array([step for step, _ in feed(rule, g, complete)], dtype=np.float64)
     with np.errstate(all="ignore"):
         return steps / g
 
 
-def average_weights(rule: Rule | str, steps: int, state: str = "v", **hyper: float) -> np.ndarray:
+def average_weights(rule: Rule | str, steps: Period, state: str = "v", **hyper: float) -> np.ndarray:
     """The weight in a state of the gradient of τ = 0 … steps-1 steps ago, shape (steps,): of g, or of g².
 
     Found by feeding the rule one unit gradient among zeros, and checked by superposition on random gradients.
@@ -43,13 +47,12 @@ def average_weights(rule: Rule | str, steps: int, state: str = "v", **hyper: flo
     >>> average_weights("rmsprop", 3, state="s", gamma=0.9).round(6)  # of g²: (1-γ)γ^τ
     array([0.1  , 0.09 , 0.081])
 
-    Errors: those of the rule's hyperparameters; a ValueError for steps < 1, for a state that the rule does not have,
-    and for one that is no fixed sum of g or of g² (Yogi's v, AMSGrad's v_max).
+    Errors: those of the rule's hyperparameters; a ValueError for steps < 1 (a TypeError where it is no integer), for a
+    state that the rule does not have, and for one that is no fixed sum of g or of g² (Yogi's v, AMSGrad's v_max).
     """
     rule = rule_of(rule)
     complete = rule.complete(hyper)
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be an integer ≥ 1; got {steps!r}")
+    steps = check(Period, "steps", steps)
     if state not in rule.state:
         raise ValueError(
             f"state must be one of {rule.name}'s, {', '.join(rule.state) or 'which has none'}; got {state!r}"
@@ -73,7 +76,7 @@ def average_weights(rule: Rule | str, steps: int, state: str = "v", **hyper: flo
     return weights[:steps]
 
 
-def bias_correction(rule: Rule | str | float, t: int, state: str = "m", **hyper: float) -> float:
+def bias_correction(rule: Rule | str | float, t: Period, state: str = "m", **hyper: float) -> float:
     """The weights of the first t gradients in an average that starts at 0, summed: 1-βᵗ, what to divide it by.
 
     That is where a constant gradient of 1 brings the state in t steps. A number for `rule` is β itself.
@@ -83,7 +86,7 @@ def bias_correction(rule: Rule | str | float, t: int, state: str = "m", **hyper:
 
     Errors: those of `average_weights`; a ValueError where β is not in [0, 1).
     """
-    _count("t", t)
+    t = check(Period, "t", t)
     if isinstance(rule, (Rule, str)):
         return float(average_weights(rule, t, state, **hyper).sum())
     beta = check(Decay, "beta", rule)
@@ -102,8 +105,3 @@ def half_life(beta: Decay) -> float:
     """
     beta = check(Decay, "beta", beta)
     return math.log(2) / -math.log(beta) if beta else 0.0
-
-
-def _count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be an integer ≥ 1; got {value!r}")

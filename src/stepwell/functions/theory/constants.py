@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from stepwell.domain import check
 from stepwell.functions.surfaces import Surface
 from stepwell.functions.theory.sampling import Box, Curvature
+from stepwell.schedules.domains import Period
 
 CORNERS = 10
 """The corners of a box, 2ⁿ, are among the samples up to this n: the extremes are often there."""
@@ -32,13 +34,15 @@ def lipschitz(
     box: Any = None,
     *,
     hess: Callable[[Any], Any] | None = None,
-    points: int = 2000,
+    points: Period = 2000,
     seed: int = 0,
 ) -> Constant:
     """L = max ‖∇²f(x)‖₂ on a box: ‖∇f(x)-∇f(y)‖ ≤ L‖x-y‖. Gradient descent with η < 2/L descends.
 
-    Exact for a surface whose Hessian is constant; otherwise the largest of `points` random samples and the corners,
-    which is a lower bound. fun, box, hess and the errors are those of `is_convex`.
+    Exact for a surface whose Hessian is constant; otherwise the largest of `points` random samples, and the corners
+    up to n = 10 where there is a Hessian: a lower bound. By differences it is only as good as they are: their noise of
+    about 1e-8|f| counts as curvature, so that a large constant in f hides L.
+    fun, box, hess and the errors are those of `is_convex`.
     Nesterov (2004), section 1.2.2. <https://doi.org/10.1007/978-1-4419-8853-9>
 
     >>> from stepwell.functions import surfaces
@@ -54,13 +58,14 @@ def strong_convexity(
     box: Any = None,
     *,
     hess: Callable[[Any], Any] | None = None,
-    points: int = 2000,
+    points: Period = 2000,
     seed: int = 0,
 ) -> Constant:
     """μ = min λmin(∇²f(x)) on a box: f(y) ≥ f(x) + ∇f(x)ᵀ(y-x) + ½μ‖y-x‖². Not above 0 where f has no such bound.
 
-    Exact for a surface whose Hessian is constant; otherwise the least of `points` random samples and the corners,
-    which is an upper bound. fun, box, hess and the errors are those of `is_convex`.
+    Exact for a surface whose Hessian is constant; otherwise the least of `points` random samples, and the corners up
+    to n = 10 where there is a Hessian: an upper bound, by differences as good as those (see `lipschitz`).
+    fun, box, hess and the errors are those of `is_convex`.
     Nesterov (2004), section 2.1.3. <https://doi.org/10.1007/978-1-4419-8853-9>
 
     >>> from stepwell.functions import surfaces
@@ -73,8 +78,7 @@ def strong_convexity(
 def _extreme(fun: Any, box: Any, hess: Any, points: int, seed: int, measure: Any, pick: Any) -> Constant:
     region = Box.of(fun, box)
     curvature = Curvature(fun, hess, region)
-    if isinstance(points, bool) or not isinstance(points, int) or points < 1:
-        raise ValueError(f"points must be an integer ≥ 1; got {points!r}")
+    points = check(Period, "points", points)
     exact = isinstance(fun, Surface) and hess is None and fun.constant_hessian
     x = (region.low + region.high)[None] / 2 if exact else _samples(region, curvature, points, seed)
     measured = measure(np.linalg.eigvalsh(curvature.at(x)))

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from stepwell.functions.gradients import central_gradient
-from stepwell.functions.surfaces import Surface
+from stepwell.domain import check
+from stepwell.functions.reals import reals, returned
 from stepwell.functions.theory.sampling import Box, Curvature
+from stepwell.schedules.domains import Steps
 
 ROUNDING = 1e-12
 POINTS_A_CHORD = 5
+SHRINKING = 0.25 ** np.arange(10)
+"""The lengths of the chords along a direction of negative curvature, in units of the longest."""
 CHORD = "f(wx + (1-w)y) ≤ w·f(x) + (1-w)·f(y)"
 HESSIAN = "0 ≤ λmin(∇²f(x))"
 MEMBER = "wx + (1-w)y is in the set"
@@ -67,7 +70,8 @@ def is_convex(
     Args:
         fun: a function of a point (n,) that returns a number, or a `Surface`.
         box: (low, high) for each coordinate; one pair for a function of a number; None for a surface's own domain.
-        hess: its Hessian, (n, n) or a number; without it a surface's own, else central differences.
+        hess: its Hessian, (n, n) or a number; without it a surface's own, else central differences, whose negative
+            curvature counts only where f lies above a chord along it: across a kink they may have any sign.
         points, chords: how many of each are tried; seed: of the random numbers.
 
     >>> from stepwell.functions import surfaces
@@ -76,41 +80,60 @@ def is_convex(
     >>> bool(is_convex(abs, (-1.0, 1.0), points=0))  # chords alone, for there is no Hessian at 0
     True
 
-    Errors: a ValueError for a box that is none, and where fun or its Hessian is not finite on it.
+    Errors: a ValueError for a box that is none, and where fun or its Hessian is not finite on it; a TypeError where fun
+    returns no single number.
     """
     region, random = Box.of(fun, box), np.random.default_rng(seed)
     curvature = Curvature(fun, hess, region)
-    _counts(points=points, chords=chords)
+    points, chords = _counts(points=points, chords=chords)
     if points and (found := _negative_curvature(curvature, region, region.sample(random, points, curvature.margin))):
-        return Convexity(f"∇²f has an eigenvalue below 0, by {curvature.source}", found)
-    if chords and (found := _chord_below(fun, region, random, chords)):
+        above = ", and f lies above a chord along it" if curvature.differences else ""
+        return Convexity(f"∇²f has an eigenvalue below 0, by {curvature.source}{above}", found)
+    if chords and (found := _chord_below(fun, region, *_random_chords(region, random, chords))):
         return Convexity("f lies above one of its chords", found)
     return Convexity(f"∇²f ⪰ 0 at {points} random points, by {curvature.source}; f below {chords} random chords")
 
 
-def _counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ValueError(f"{name} must be an integer ≥ 0; got {count!r}")
-    if not any(counts.values()):
+def _counts(**counts: int) -> list[int]:
+    found = [check(Steps, name, count) for name, count in counts.items()]
+    if not any(found):
         raise ValueError(f"{' or '.join(counts)} must be above 0; got {counts}")
+    return found
 
 
 def _negative_curvature(curvature: Curvature, box: Box, x: np.ndarray) -> CounterExample | None:
-    eigenvalues = np.linalg.eigvalsh(curvature.at(x))
+    """Where an eigenvalue is below 0; of differences, which a kink misleads, it takes a chord along its vector too."""
+    eigenvalues, vectors = np.linalg.eigh(curvature.at(x))
     scale = np.abs(eigenvalues).max(axis=-1)
     if curvature.differences:
         scale = np.maximum(scale, np.abs(box.values(curvature.fun, x)))
-    worst = int(np.argmin(eigenvalues[:, 0] + curvature.noise * scale))
-    if eigenvalues[worst, 0] >= -curvature.noise * scale[worst]:
+    excess = -eigenvalues[:, 0] - curvature.noise * scale
+    if curvature.differences:
+        below = np.flatnonzero(excess > 0)
+        ends = _chords_through(box, x[below], vectors[below, :, 0])
+        return _chord_below(curvature.fun, box, *ends) if below.size else None
+    worst = int(np.argmax(excess))
+    if excess[worst] <= 0:
         return None
     return CounterExample(HESSIAN, (box.point(x[worst]),), left=0.0, right=float(eigenvalues[worst, 0]))
 
 
-def _chord_below(fun: Callable[[Any], Any], box: Box, random: np.random.Generator, count: int) -> CounterExample | None:
+def _chords_through(box: Box, x: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chords with their middles at the rows of x, along those of v, from as long as the box allows to a short one."""
+    with np.errstate(divide="ignore"):
+        room = (np.minimum(x - box.low, box.high - x) / np.abs(v)).min(axis=1)
+    half = (room * SHRINKING[:, None])[..., None] * v
+    return (*(np.clip(x + side, box.low, box.high).reshape(-1, x.shape[1]) for side in (half, -half)), np.array(0.5))
+
+
+def _random_chords(box: Box, random: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, y, w = box.sample(random, count), box.sample(random, count), random.uniform(0.05, 0.95, count)
     near = x + (y - x) * 10.0 ** random.uniform(-3, 0, (count, 1))  # chords of every length: a dent may be small
-    y = np.clip(near, box.low, box.high)
+    return x, np.clip(near, box.low, box.high), w
+
+
+def _chord_below(fun: Callable[[Any], Any], box: Box, x: np.ndarray, y: np.ndarray, w: Any) -> CounterExample | None:
+    w = np.broadcast_to(w, len(x))
     left = box.values(fun, w[:, None] * x + (1 - w)[:, None] * y)
     ends = box.values(fun, x), box.values(fun, y)
     right = w * ends[0] + (1 - w) * ends[1]
@@ -134,7 +157,7 @@ def is_convex_set(contains: Callable[[Any], Any], box: Any, *, chords: int = 200
 
     Errors: a ValueError for a box that is none, and where no two of its samples are members.
     """
-    _counts(chords=chords)
+    (chords,) = _counts(chords=chords)
     region, random = Box.of(None, box), np.random.default_rng(seed)
     drawn = region.sample(random, 2 * chords + 100)
     members = drawn[[bool(contains(region.point(x))) for x in drawn]]
@@ -158,57 +181,20 @@ def jensen_gap(fun: Callable[[Any], Any], points: Any, weights: Any = None) -> f
     >>> jensen_gap(lambda x: x**2, [1.0, 3.0])  # the variance
     1.0
 
-    Errors: a ValueError for no points, and for weights of another length, below 0, or all 0.
+    Errors: a ValueError for no points, and for weights of another length, below 0, or all 0; a TypeError for what is
+    not real.
     """
-    x = np.array(points, dtype=np.float64)
+    words = "points must have shape (k,) or (k, n) with k ≥ 1"
+    x = reals(words, points)
     if x.ndim not in (1, 2) or not x.size:
-        raise ValueError(f"points must have shape (k,) or (k, n) with k ≥ 1; got shape {x.shape}")
-    w = np.ones(len(x)) if weights is None else np.array(weights, dtype=np.float64)
+        raise ValueError(f"{words}; got shape {x.shape}")
+    words = f"weights must be {len(x)} finite numbers ≥ 0, not all 0"
+    w = np.ones(len(x)) if weights is None else reals(words, weights)
     if w.shape != (len(x),) or not (w >= 0).all() or not 0 < w.sum() < np.inf:
-        raise ValueError(f"weights must be {len(x)} finite numbers ≥ 0, not all 0; got {weights!r}")
+        raise ValueError(f"{words}; got {weights!r}")
     w = w / w.sum()
-    values = [float(np.asarray(fun(row)).item()) for row in x]
-    return float(w @ values - np.asarray(fun((w @ x)[()])).item())
-
-
-def critical_point(
-    fun: Callable[[Any], Any],
-    x: Any,
-    *,
-    jac: Callable[[Any], Any] | None = None,
-    hess: Callable[[Any], Any] | None = None,
-) -> str:
-    """What a stationary point is by the signs of the Hessian: "minimum", "maximum", "saddle" or "degenerate".
-
-    Degenerate is a point at which an eigenvalue is 0 and the others do not settle it, as x³ and x⁴ at 0. Derivatives
-    are the given ones, a surface's own, else central differences; 0 is what lies within their accuracy.
-
-    >>> from stepwell.functions import surfaces
-    >>> critical_point(surfaces.saddle, [0.0, 0.0]), critical_point(surfaces.cosine, 0.0)
-    ('saddle', 'maximum')
-    >>> critical_point(surfaces.cubic, 0.0)
-    'degenerate'
-
-    Errors: a ValueError where the gradient at x is not 0.
-    """
-    at = np.atleast_1d(np.array(x, dtype=np.float64))
-    box = Box(at, at, plain=np.ndim(x) == 0)
-    curvature = Curvature(fun, hess, box)
-    around = np.concatenate([at[None], at + 0.1 * np.diag(np.maximum(1, np.abs(at)))])
-    eigenvalues, *beside = np.linalg.eigvalsh(curvature.at(around) if curvature.differences else curvature.at(at[None]))
-    scale = np.abs([eigenvalues, *beside]).max()
-    if curvature.differences:
-        scale = max(scale, float(np.abs(box.values(fun, around)).max()))
-    derivative = jac or (fun.gradient if isinstance(fun, Surface) else lambda y: central_gradient(fun, y))
-    gradient = np.abs(np.asarray(derivative(box.point(at)))).max()
-    if not gradient <= 1e-6 * max(1.0, scale):
-        raise ValueError(f"x must be a stationary point; got {x!r}, where the largest derivative is {gradient:g}")
-    zero = (10 * curvature.noise if curvature.differences else 1e-8) * scale
-    if eigenvalues[0] < -zero and eigenvalues[-1] > zero:
-        return "saddle"
-    if np.abs(eigenvalues).min() <= zero:
-        return "degenerate"
-    return "minimum" if eigenvalues[0] > 0 else "maximum"
+    values = [returned("fun", fun(row.copy())) for row in x]
+    return float(w @ values) - returned("fun", fun((w @ x)[()]))
 
 
 def _short(value: Any) -> str:

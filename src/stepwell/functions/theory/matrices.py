@@ -4,16 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stepwell.functions.reals import square
+
 ROUNDING = 1e-12
 """Relative to the largest entry: an asymmetry, or a distance from a disc, that is taken for rounding."""
-
-
-def square(Q: Any) -> np.ndarray:
-    """Q as a float64 array; a ValueError unless it is a square matrix of finite numbers."""
-    matrix = np.array(Q, dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size or not np.isfinite(matrix).all():
-        raise ValueError(f"Q must be a square matrix of finite numbers; got {Q!r}")
-    return matrix
 
 
 def positive_definite(Q: Any) -> np.ndarray:
@@ -40,7 +34,7 @@ def condition_number(Q: Any) -> float:
     >>> condition_number([[0.2, 0.0], [0.0, 4.0]])
     20.0
 
-    Errors: a ValueError where Q is not square, not symmetric or not positive definite.
+    Errors: a ValueError where Q is not square, not symmetric or not positive definite; a TypeError where not real.
     """
     eigenvalues = np.linalg.eigvalsh(positive_definite(Q))
     return float(eigenvalues[-1] / eigenvalues[0]) if eigenvalues[0] > 0 else float("inf")
@@ -73,7 +67,7 @@ def gershgorin(Q: Any) -> Discs:
     >>> discs.contain([1.8, 4.0])
     array([ True, False])
 
-    Errors: a ValueError where Q is not a square matrix of finite numbers.
+    Errors: a ValueError or TypeError where Q is not a square matrix of finite numbers.
     """
     matrix = square(Q)
     centres = matrix.diagonal().copy()
@@ -91,7 +85,7 @@ def precondition(Q: Any) -> np.ndarray:
     array([[1., 0.],
            [0., 1.]])
 
-    Errors: a ValueError where Q is not square, not symmetric or not positive definite.
+    Errors: a ValueError where Q is not square, not symmetric or not positive definite; a TypeError where not real.
     """
     matrix = positive_definite(Q)
     scale = 1 / np.sqrt(matrix.diagonal())

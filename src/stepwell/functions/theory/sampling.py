@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.functions.gradients import SECOND, central_gradient, central_jacobian
+from stepwell.functions.reals import reals, returned
 from stepwell.functions.surfaces import Surface
 
 
@@ -22,14 +23,15 @@ class Box:
     def of(cls, fun: Any, box: Any) -> "Box":
         """A pair (low, high) for functions of a number, one pair a coordinate otherwise; None for a surface's domain.
 
-        Errors: a ValueError unless every low is finite and below its high.
+        Errors: a ValueError unless every low is finite and below its high; a TypeError for what is not real.
         """
         if box is None and isinstance(fun, Surface):
             box = fun.domain
-        sides = np.array(box if box is not None else (), dtype=np.float64)
+        words = "box must be finite pairs (low, high) with low < high"
+        sides = reals(words, box if box is not None else ())
         wrong = sides.ndim not in (1, 2) or sides.shape[-1] != 2 or not np.isfinite(sides).all()
         if wrong or not (sides[..., 0] < sides[..., 1]).all():
-            raise ValueError(f"box must be finite pairs (low, high) with low < high; got {box!r}")
+            raise ValueError(f"{words}; got {box!r}")
         low, high = np.atleast_2d(sides).T
         if isinstance(fun, Surface) and fun.dimension != len(low):
             raise ValueError(f"box must have {fun.dimension} sides for {fun.name}; got {box!r}")
@@ -41,15 +43,15 @@ class Box:
         return random.uniform(self.low + room, self.high - room, (count, len(self.low)))
 
     def point(self, x: np.ndarray) -> Any:
-        """A row as a function takes it."""
-        return float(x[0]) if self.plain else x
+        """A row as a function takes it, its own to write in."""
+        return float(x[0]) if self.plain else x.copy()
 
     def values(self, fun: Callable[[Any], Any], points: np.ndarray) -> np.ndarray:
         """fun at each row, shape (count,); a ValueError where one is not a finite number."""
         if isinstance(fun, Surface):
             values = fun(points)
         else:
-            values = np.array([float(np.asarray(fun(self.point(x.copy()))).item()) for x in points])
+            values = np.array([returned("fun", fun(self.point(x))) for x in points])
         if not np.isfinite(values).all():
             first = int(np.argmin(np.isfinite(values)))
             raise ValueError(f"fun must be finite on the box; got {values[first]} at {self.point(points[first])!r}")
@@ -77,16 +79,16 @@ class Curvature:
         if self.surface is not None:
             found = self.surface.hessian(points)
         else:
-            found = np.array([np.reshape(self._one(x.copy()), (n, n)) for x in points])
+            found = np.array([np.reshape(self._one(x), (n, n)) for x in points])
         if not np.isfinite(found).all():
             raise ValueError(f"the Hessian of fun must be finite on the box; got {found[~np.isfinite(found)][0]}")
         return (found + np.swapaxes(found, -1, -2)) / 2
 
     def _one(self, x: np.ndarray) -> Any:
         if self.hess is not None:
-            return np.asarray(self.hess(self.box.point(x)), dtype=np.float64)
+            return reals("hess must return real numbers", self.hess(self.box.point(x)))
 
         def value(y: np.ndarray) -> float:
-            return float(np.asarray(self.fun(self.box.point(np.atleast_1d(y)))).item())
+            return returned("fun", self.fun(self.box.point(np.atleast_1d(y))))
 
         return central_jacobian(lambda y: central_gradient(value, y, SECOND), x, SECOND)

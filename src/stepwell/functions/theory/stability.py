@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import Positive, Real, check
+from stepwell.functions.reals import reals
 from stepwell.functions.theory.feed import rule_of
 from stepwell.rule import Rule
 
 H = 1e-170
 """The gradient to perturb with: its square underflows, so second moments are left alone and what is linear is exact."""
+TINY = 1e-290
+"""What p and its step are perturbed by at least, lest they underflow: past λ or 1/η of 1e120 the gradient is larger
+than H, squares are seen, and a root of their difference (centred RMSProp's) counts as without a derivative."""
 SETTLED = 20_000
 """The updates in which the state comes to rest."""
 LATE = 10**9
@@ -60,14 +64,15 @@ def stability(
     >>> round(stability("gradient_descent", 0.6, [0.2, 4.0]).radius, 4)
     1.4
 
-    Errors: those of the rule's hyperparameters; a ValueError where a rate or curvature is not > 0, and for a state that
-    the rule does not have, cannot hold, or that moves p from its place.
+    Errors: those of the rule's hyperparameters; a ValueError where a rate or curvature is not > 0 (a TypeError where it
+    is not real), and for a state that the rule does not have, cannot hold, or that moves p from its place.
     """
     rule = rule_of(rule)
     lr = check(Positive, "lr", lr)
-    curvatures = np.ravel(np.array(curvature, dtype=np.float64))
+    words = "curvature must be finite numbers > 0"
+    curvatures = reals(words, curvature).ravel()
     if not curvatures.size or not (np.isfinite(curvatures) & (curvatures > 0)).all():
-        raise ValueError(f"curvature must be finite numbers > 0; got {curvature!r}")
+        raise ValueError(f"{words}; got {curvature!r}")
     with np.errstate(all="ignore"):
         update = _Update(rule, {**hyper, "lr": lr}, state)
         every = [update.linearized(float(c)) for c in curvatures]
@@ -159,24 +164,33 @@ class _Update:
         return point
 
     def linearized(self, curvature: float) -> Stability:
-        matrix = self._jacobian(curvature)
+        matrix, size = self._jacobian(curvature)
         kept = self._responding(matrix)
-        matrix = matrix[np.ix_(kept, kept)]
-        eigenvalues = np.linalg.eigvals(matrix) if np.isfinite(matrix).all() else np.full(len(kept), np.inf)
+        matrix, size = matrix[np.ix_(kept, kept)], size[kept]
+        alike = matrix * (size / size[:, None])  # the same eigenvalues, whatever the units of p
+        eigenvalues = np.linalg.eigvals(alike) if np.isfinite(matrix).all() else np.full(len(kept), np.inf)
         eigenvalues = eigenvalues[np.argsort(-np.abs(eigenvalues), kind="stable")]
         names = tuple(self.names[i] for i in kept)
         return Stability(self.rule.name, curvature, names, matrix, eigenvalues, float(np.abs(eigenvalues[0])))
 
-    def _jacobian(self, curvature: float) -> np.ndarray:
-        """Column j is what a change of coordinate j does; infinite where doubling or negating it does not."""
-        size = np.where(self.rest == 0, H, 1e-7 * np.abs(self.rest))
-        size[0] = H / curvature
+    def _jacobian(self, curvature: float) -> tuple[np.ndarray, np.ndarray]:
+        """Column j is what a change of coordinate j does: 0 for what it does as a square, infinite where not linear.
+
+        Second, the changes.
+        """
+        gradient = max(H, TINY * curvature, TINY / self.hyper["lr"])
+        size = np.where(self.rest == 0, gradient, 1e-7 * np.abs(self.rest))
+        size[0] = gradient / curvature
         h = np.diag(size)
         at_rest = self(self.rest[None], curvature)[0]
         one, two, minus = (self(self.rest + k * h, curvature) - at_rest for k in (1, 2, -1))
         slopes = (one / size[:, None]).T
-        linear = np.isclose(two, 2 * one, rtol=1e-6, atol=0) & np.isclose(minus, -one, rtol=1e-6, atol=0)
-        return np.where(linear.T, slopes, np.inf)
+        linear, square = (
+            np.isclose(two, 2**power * one, rtol=1e-6, atol=0)
+            & np.isclose(minus, (-1) ** power * one, rtol=1e-6, atol=0)
+            for power in (1, 2)
+        )
+        return np.where(linear.T, slopes, np.where(square.T, 0.0, np.inf)), size
 
     def _responding(self, matrix: np.ndarray) -> list[int]:
         """p and the coordinates that a change of p reaches, through others too."""
