@@ -1,34 +1,16 @@
 """The section on Adagrad: its numbers by other ways, and what would make its claims fail."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from stepwell.book import adagrad
-from stepwell.book.section import Options, Page
 from stepwell.functions import minimize
-from tests.book.harness import agrees
-from tests.lab.conftest import data_folder
+from tests.book import harness
 
-LEAST = {"ravine": 2, "decay": 1, "training": 4, "rotation": 2, "preconditioning": 5, "gentler": 2}
-
-
-def page(name: str, seeds: int = 2) -> Page:
-    return next(adagrad.section.run(Options(seeds=seeds, data=data_folder()), only=name))
-
-
-def wrong_lines(name: str) -> list[str]:
-    return [line.what for line in page(name, seeds=1).lines if line.holds is False]
-
-
-def test_the_experiments_are_these() -> None:
-    assert [experiment.__name__ for experiment in adagrad.section.experiments] == list(LEAST)
-
-
-@pytest.mark.parametrize("name", LEAST)
-def test_every_number_is_the_books(name: str) -> None:
-    agrees(page(name), LEAST[name])
+wrong_lines = partial(harness.wrong_lines, "adagrad")
 
 
 @pytest.mark.parametrize(("lr", "end"), [(0.4, (-2.382563, -0.158591)), (2.0, (-0.002295, 0.0))])

@@ -1,5 +1,6 @@
 """The section on Adam: its numbers by other ways, and what would make its claims fail."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,29 +9,10 @@ import pytest
 
 from stepwell import rules
 from stepwell.book import adam
-from stepwell.book.section import Options, Page
 from stepwell.rule import rule, sqrt
-from tests.book.harness import agrees
-from tests.lab.conftest import data_folder
+from tests.book import harness
 
-LEAST = {"bias": 6, "training": 3, "rewritten": 3, "rates": 2}
-
-
-def page(name: str, seeds: int = 2) -> Page:
-    return next(adam.section.run(Options(seeds=seeds, data=data_folder()), only=name))
-
-
-def wrong_lines(name: str) -> list[str]:
-    return [line.what for line in page(name, seeds=1).lines if line.holds is False]
-
-
-def test_the_experiments_are_these() -> None:
-    assert [experiment.__name__ for experiment in adam.section.experiments] == list(LEAST)
-
-
-@pytest.mark.parametrize("name", LEAST)
-def test_every_number_is_the_books(name: str) -> None:
-    agrees(page(name), LEAST[name])
+wrong_lines = partial(harness.wrong_lines, "adam")
 
 
 def test_the_numbers_longhand() -> None:

@@ -7,20 +7,7 @@ import pytest
 
 from stepwell.book import convexity
 from stepwell.functions import minimize, sets, surfaces
-from tests.book.harness import agrees, detects, pages
-
-LEAST = {
-    "chords": 3, "jensen": 2, "minima_are_global": 2, "convex_sets": 2, "projections": 5, "constraints": 2,
-}  # fmt: skip
-
-
-def test_the_experiments_are_these() -> None:
-    assert [experiment.__name__ for experiment in convexity.section.experiments] == list(LEAST)
-
-
-@pytest.mark.parametrize("name", LEAST)
-def test_every_number_is_the_books(name: str) -> None:
-    agrees(pages("convexity")[name], LEAST[name])
+from tests.book.harness import detects
 
 
 def test_a_function_that_is_not_convex_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The section on minibatches: its numbers by other ways, and what would make its claims fail."""
 
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,29 +10,12 @@ import pytest
 
 from stepwell import rules
 from stepwell.book import minibatch
-from stepwell.book.section import Options, Page
 from stepwell.lab import tasks
-from tests.book.harness import agrees
+from tests.book import harness
 from tests.lab.conftest import data_folder
 
-LEAST = {"problem": 7, "training": 12, "gradient_noise": 3, "batch_and_rate": 1, "sampling": 2}
-
-
-def page(name: str, seeds: int = 2) -> Page:
-    return next(minibatch.section.run(Options(seeds=seeds, data=data_folder()), only=name))
-
-
-def wrong_lines(name: str) -> list[str]:
-    return [line.what for line in page(name, seeds=1).lines if line.holds is False]
-
-
-def test_the_experiments_are_these() -> None:
-    assert [experiment.__name__ for experiment in minibatch.section.experiments] == ["product", *LEAST]
-
-
-@pytest.mark.parametrize("name", LEAST)
-def test_every_number_is_the_books(name: str) -> None:
-    agrees(page(name), LEAST[name])
+page = partial(harness.page, "minibatch")
+wrong_lines = partial(harness.wrong_lines, "minibatch")
 
 
 def test_the_four_products_are_one() -> None:
