@@ -120,6 +120,8 @@ def test_every_section_says_what_it_is(name: str) -> None:
     assert section.name == name
     assert section.title
     assert len(section.text.split()) > 20
+    assert ">>>" not in section.text
+    assert "*" not in section.text
     assert section.experiments
     names = [experiment.__name__ for experiment in section.experiments]
     assert len(set(names)) == len(names)

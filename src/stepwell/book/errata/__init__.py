@@ -1,13 +1,9 @@
 """Where the texts are wrong, or disagree with one another, about one and the same algorithm.
 
-Twenty-six places of *Dive into Deep Learning* (D2L, its four framework tabs) and of texts that accompany it. Each is
+Twenty-six places of Dive into Deep Learning (D2L, its four framework tabs) and of texts that accompany it. Each is
 run here beside what Stepwell does instead: the formula as its paper has it, in one place; where a text's variant is a
 real alternative and no slip, it is a rule of its own beside it, under its own name. Each claim fails if Stepwell had
 the fault.
-
->>> from stepwell.book import errata
->>> [erratum.__name__ for erratum in errata.concerning("yogi")][:2]
-['e01_epsilon_outside_the_parenthesis', 'e03_yogis_epsilon']
 """
 
 from stepwell.book.errata import mathematics, measures, rules, schedules, training  # noqa: F401  each marks its errata

@@ -44,7 +44,12 @@ def erratum(*rules: str) -> Callable[[Experiment], Erratum]:
 
 
 def concerning(rule: str) -> list[Erratum]:
-    """The errata about the rule of that name, in their own order."""
+    """The errata about the rule of that name, in their own order.
+
+    >>> from stepwell.book import errata
+    >>> [erratum.__name__ for erratum in errata.concerning("yogi")][:2]
+    ['e01_epsilon_outside_the_parenthesis', 'e03_yogis_epsilon']
+    """
     return sorted((each for each in found if rule in each.rules), key=lambda each: each.__name__)
 
 
