@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Okabe & Ito (2008), less the yellow that is lost on white: distinct with every common colour blindness
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # Tol (2021), "muted", for what is no optimizer, so that an optimizer's colour is nobody else's
-OTHERS = ("#332288", "#882255", "#44AA99", "#999933", "#AA4499", "#88CCEE", "#117733", "#CC6677")
+OTHERS = ("#332288", "#44AA99", "#CC6677", "#999933", "#88CCEE", "#882255", "#117733", "#AA4499")
 LINES = ("-", "--", ":", "-.")
 FORMATS = ("png", "svg")
 GREY = "#c8c8c8"
