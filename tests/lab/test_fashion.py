@@ -115,12 +115,12 @@ def test_the_four_files_are_read_from_a_folder(tmp_path: Path, tiny: list[str], 
 def test_the_environment_names_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "fashion-mnist")
     monkeypatch.setenv("STEPWELL_DATA", str(tmp_path))
-    assert data.fashion_mnist(download=False)[0].shape == (5, 28, 28)
+    assert data.fashion_mnist()[0].shape == (5, 28, 28)
 
 
 def test_the_cache_has_them(tmp_path: Path) -> None:
     put(tmp_path / "cache/data/fashion-mnist")
-    assert data.fashion_mnist(download=False)[3].tolist() == [9, 0]
+    assert data.fashion_mnist()[3].tolist() == [9, 0]
 
 
 @pytest.mark.parametrize("named", list(FILES))
@@ -130,12 +130,6 @@ def test_a_file_of_the_same_name_and_other_content_is_refused(tmp_path: Path, na
         data.fashion_mnist(tmp_path)
     assert hashlib.md5(FILES[named]).hexdigest() in str(caught.value)
     assert not isinstance(caught.value, MissingError)  # it is no reason to take other data
-
-
-def test_without_leave_nothing_is_downloaded(tiny: list[str]) -> None:
-    with pytest.raises(MissingError, match="train-images"):
-        data.fashion_mnist(download=False)
-    assert not tiny
 
 
 def test_a_download_that_fails_is_tried_once_and_says_all_ways(tiny: list[str]) -> None:
@@ -152,7 +146,7 @@ def test_one_file_is_no_answer_for_four(tmp_path: Path, monkeypatch: pytest.Monk
         data.fashion_mnist(file)
     monkeypatch.setenv("STEPWELL_DATA", str(file))
     put(tmp_path / "cache/data/fashion-mnist")
-    assert data.fashion_mnist(download=False)[1].tolist() == [0, 1, 2, 3, 4]
+    assert data.fashion_mnist()[1].tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_source_needs_a_checksum() -> None:

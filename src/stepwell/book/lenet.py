@@ -52,16 +52,16 @@ class Epoch:
 
 
 def images(options: Options) -> Images:
-    """Fashion-MNIST where it is at hand, with `full` also downloaded; else scikit-learn's digits, enlarged to 28×28.
+    """Fashion-MNIST, found or downloaded (31 MB, then kept); else scikit-learn's digits, enlarged to 28×28.
 
     With `full` all of it is learnt for 30 epochs in batches of 256, as in the book (hours, on a processor); otherwise
-    1500 images for 20 epochs in batches of 64. Without `full` nothing is downloaded.
+    1500 images for 20 epochs in batches of 64.
     Errors: `stepwell.lab.data.DataError` if files of Fashion-MNIST are there and are not the published ones.
     """
     seeds, epochs = range(min(options.seeds, SEEDS)), FULL_EPOCHS if options.full else EPOCHS
     for place in dict.fromkeys((options.data, None)):
         try:
-            arrays = _of_bytes(*data.fashion_mnist(place, download=options.full and place is None))
+            arrays = _of_bytes(*data.fashion_mnist(place))
         except data.MissingError:
             continue
         if options.full:

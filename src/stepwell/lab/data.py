@@ -95,10 +95,9 @@ WIKITEXT = tuple(
 )
 
 
-def read(source: Source, given: Path | None = None, *, download: bool = True) -> bytes:
+def read(source: Source, given: Path | None = None) -> bytes:
     """The content of `source`: from `given` (a file, or a folder that has it), else from the file or folder that the
-    environment's STEPWELL_DATA names, else from the cache, else, if `download`, from its address, and then kept in the
-    cache.
+    environment's STEPWELL_DATA names, else from the cache, else from its address, and then kept in the cache.
 
     Errors: DataError if what is there has another checksum, and its kind MissingError if it is nowhere.
     """
@@ -112,25 +111,19 @@ def read(source: Source, given: Path | None = None, *, download: bool = True) ->
     kept = cache.folder() / "data" / source.name
     with contextlib.suppress(OSError, DataError):
         return _checked(source, kept.read_bytes(), str(kept))
-    if not download:
-        raise MissingError(f"{source.name} is not here. {_ways(source)}")
     content = _checked(source, _download(source), source.url)
     with contextlib.suppress(OSError):  # where nothing can be kept, it is downloaded each time
         write(kept, content)
     return content
 
 
-def fashion_mnist(
-    given: Path | None = None, *, download: bool = True
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def fashion_mnist(given: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Fashion-MNIST (Xiao, Rasul & Vollgraf 2017, <https://arxiv.org/abs/1708.07747>): images to train on and their
     labels, images to test on and theirs, as uint8 of shapes (60000, 28, 28), (60000,), (10000, 28, 28), (10000,).
 
     Errors: those of `read`.
     """
-    images, labels, test_images, test_labels = (
-        idx(read(source, given, download=download), source.name) for source in FASHION_MNIST
-    )
+    images, labels, test_images, test_labels = (idx(read(source, given), source.name) for source in FASHION_MNIST)
     return images, labels, test_images, test_labels
 
 
