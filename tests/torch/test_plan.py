@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 import stepwell.torch as door
 from stepwell.torch import batch, native
@@ -92,6 +93,23 @@ def test_another_gradient_is_used_and_no_gradient_too(
         optimizer.step()
         total += torch.tensor([0.0 if g is None else g[0].item() for g in gradients])
         assert [-p[0].item() for p in ps] == total.tolist(), step
+
+
+class Refusing(TorchFunctionMode):
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise RuntimeError("mine")
+
+
+def test_an_error_of_the_getter_is_the_users_own() -> None:
+    p = torch.nn.Parameter(torch.zeros(3))
+    p.grad = torch.ones(3)
+    optimizer = door.SGD([p], lr=1.0)
+    for _ in range(40):
+        optimizer.step()
+    with pytest.raises(RuntimeError, match="mine"), Refusing():
+        optimizer.step()
+    optimizer.step()
+    assert p[0].item() == -41
 
 
 def test_watching_gradients_counts_references_right() -> None:

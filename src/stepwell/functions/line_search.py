@@ -15,7 +15,10 @@ SUFFICIENT = 1e-4
 FLAT = 0.9
 """Wolfe's c₂: the part of the slope that may be left, up or down."""
 DOUBLINGS = 100
-TRIALS = 200
+SCATTER = 1000
+"""Roundings by which f may scatter from point to point: what is lower by less may not be."""
+TINIEST = float(np.finfo(np.float64).tiny)
+TRIALS = 2200  # every power of two that a double can hold
 
 
 class Hidden(StepFailed):
@@ -77,7 +80,7 @@ def armijo(line: Line) -> float:
     """
     a = 1.0
     while True:
-        unresolved = -a * line.slope <= 2 * line.rounding or a <= EPSILON**2
+        unresolved = -a * line.slope <= 2 * line.rounding or a < TINIEST
         if line.falls_enough(a) and (not unresolved or line.slope_at(a) <= FLAT * -line.slope):
             return a
         if unresolved and not line.slope_at(a) >= 0:
@@ -143,4 +146,4 @@ def _hidden(line: Line) -> bool:
         turn = bisection(line)
     except StepFailed:
         return False
-    return -line.slope * turn <= 4 * EPSILON * line.largest
+    return -line.slope * turn <= SCATTER * EPSILON * line.largest

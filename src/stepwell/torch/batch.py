@@ -62,15 +62,15 @@ class Batch:
 
         Given a step, and where there are many tensors, state is looked at in turns: it is the optimizer's own, and
         whoever replaces it does so through `optimizer.state`, which tells at once; assigning `.data` of a state tensor
-        is noticed within TURNS steps.
+        is noticed within TURNS steps. A gradient or parameter that is the same object at the same address is taken to
+        have its old shape and strides: `p.grad.t_()` between two steps goes unseen while gradients are re-used.
 
         torch's own C function reads an address in nanoseconds; where a version has none, Python asks each tensor.
         """
         if native.ADDRESS_OF is None:
             return self.locate_slowly()
         turns = 1 if step is None or len(self.ids) <= MANY else TURNS
-        getter = native.GRADIENT_OF if watch else 0
-        return native.locate(getter, native.RELEASE, self.ids, self.taken, self.table, (step or 0) % turns, turns)
+        return native.locate(self.ids, self.taken, self.table, (step or 0) % turns, turns, watch=watch)
 
     def locate_slowly(self) -> int:
         """`locate` with nothing but data_ptr()."""

@@ -27,7 +27,7 @@ load_step, store_step = accessors("float32", 0, 2)
 load_number, _ = accessors("float64", 1, 2)
 
 
-def locate(address_of, gradient_of, release, tensors, gradients, table, turn, turns):
+def locate(address_of, gradient_of, release, forget_error, tensors, gradients, table, turn, turns):
     """Read addresses anew, of parameters and gradients all, of state one in `turns`.
 
     {SAME} if they are what they were, {MOVED} if gradients have moved, {GONE} if another tensor has, {OTHER} if a
@@ -37,6 +37,9 @@ def locate(address_of, gradient_of, release, tensors, gradients, table, turn, tu
     for i in range(tensors.shape[0]):
         if gradient_of:
             gradient = call_getter(gradient_of, tensors[i, 0])
+            if gradient == 0:  # an error, which Python will meet again when it asks
+                call_address(forget_error, 0)
+                return {OTHER}
             call_address(release, gradient)
             if gradient != gradients[i]:
                 return {OTHER}
@@ -70,10 +73,10 @@ def _compiled(name: str, signature: str) -> Callable[..., Any]:
     return compiled(_SOURCE, name, signature, OPTIONS | {"nogil": False})  # they read Python objects
 
 
-def locate(*args: Any) -> int:
-    """`locate` above: ADDRESS_OF, GRADIENT_OF or 0, RELEASE, then int64 arrays and numbers."""
-    words = "int64(int64, int64, int64, int64[:, ::1], int64[::1], int64[:, ::1], int64, int64)"
-    return _compiled("locate", words)(ADDRESS_OF, *args)
+def locate(*args: Any, watch: bool) -> int:
+    """`locate` above, from `tensors` on; where `watch` is not set, gradients are not asked for."""
+    words = "int64(int64, int64, int64, int64, int64[:, ::1], int64[::1], int64[:, ::1], int64, int64)"
+    return _compiled("locate", words)(ADDRESS_OF, GRADIENT_OF if watch else 0, RELEASE, FORGET_ERROR, *args)
 
 
 def tick(table: Any, clock: Any) -> None:
@@ -102,7 +105,10 @@ def _getter(cls: type, name: str) -> int:
 
 ADDRESS_OF: int | None = getattr(guards, "_torchinductor_pyobject_tensor_data_ptr", None)  # of a C function
 GRADIENT_OF = _getter(torch._C.TensorBase, "grad")
-RELEASE = ctypes.cast(ctypes.pythonapi.Py_DecRef, ctypes.c_void_p).value or 0
+RELEASE, FORGET_ERROR = (
+    ctypes.cast(function, ctypes.c_void_p).value or 0
+    for function in (ctypes.pythonapi.Py_DecRef, ctypes.pythonapi.PyErr_Clear)
+)
 
 
 def watches() -> bool:
