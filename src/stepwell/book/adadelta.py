@@ -16,10 +16,9 @@ from stepwell.pages import plots
 from stepwell.rule import NonNegative, Share, rule, sqrt
 
 section = Section("adadelta", "Adadelta", __doc__)
-START = (-5.0, -2.0)
+START = surfaces.ravine.start
 EPS = 1e-5
 BOOK: dict[str, Any] = {"rho": 0.9, "eps": EPS}
-EDGE = "at most 0.2482"
 
 
 @rule
@@ -46,9 +45,9 @@ def training(page: Page) -> None:
 
     task = airfoil.load(page)
     runs = airfoil.band(
-        page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.adadelta, seed, **BOOK), EDGE
+        page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.adadelta, seed, **BOOK), airfoil.EDGE
     )
-    short = airfoil.band(page, "concise", lambda seed: airfoil.concise(task, Adadelta, seed, **BOOK), EDGE)
+    short = airfoil.band(page, "concise", lambda seed: airfoil.concise(task, Adadelta, seed, **BOOK), airfoil.EDGE)
     airfoil.same(page, "rule and class", runs, short)
     default = [airfoil.concise(task, Adadelta, seed) for seed in range(page.options.seeds)]
     page.measured("torch's defaults, ε = 1e-6: median loss", float(np.median([run.loss for run in default])))

@@ -16,10 +16,9 @@ from stepwell.pages import plots
 from stepwell.rule import Decay, NonNegative, Rate, rule, sqrt
 
 section = Section("adam", "Adam", __doc__)
-START = (-5.0, -2.0)
+START = surfaces.ravine.start
 EPS = 1e-6
 BOOK: dict[str, Any] = {"lr": 0.01, "eps": EPS}
-EDGE = "at most 0.2482"
 
 
 @rule
@@ -82,8 +81,10 @@ def training(page: Page) -> None:
     from stepwell.torch import Adam
 
     task = airfoil.load(page)
-    runs = airfoil.band(page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.adam, seed, **BOOK), EDGE)
-    short = airfoil.band(page, "concise", lambda seed: airfoil.concise(task, Adam, seed, **BOOK), EDGE)
+    runs = airfoil.band(
+        page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.adam, seed, **BOOK), airfoil.EDGE
+    )
+    short = airfoil.band(page, "concise", lambda seed: airfoil.concise(task, Adam, seed, **BOOK), airfoil.EDGE)
     airfoil.same(page, "rule and class", runs, short)
     default = [airfoil.concise(task, Adam, seed, lr=0.01) for seed in range(page.options.seeds)]
     page.measured("ε = 1e-6 and torch's 1e-8: losses apart by at most", airfoil.apart(runs, default))

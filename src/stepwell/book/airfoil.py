@@ -20,6 +20,7 @@ from stepwell.pages import plots
 from stepwell.rule import Rule
 
 EVERY = 200  # samples between measurements
+EDGE = "at most 0.2482"  # the band of Adadelta, Adam and Yogi
 SAME = 1e-5  # how far two trainings by one formula may be apart in float32, in units of the loss
 
 Order = Callable[[np.random.Generator, int], np.ndarray]

@@ -14,7 +14,7 @@ from stepwell.functions import minimize, surfaces, theory
 from stepwell.pages import plots
 
 section = Section("momentum", "Momentum", __doc__)
-START = (-5.0, -2.0)
+START = surfaces.ravine.start
 AIRFOIL = {(0.02, 0.5): "0.242 to 0.251", (0.01, 0.9): "0.244 to 0.254", (0.005, 0.9): "0.242 to 0.250"}
 
 

@@ -16,7 +16,7 @@ from stepwell.pages import plots
 from stepwell.rule import NonNegative, Rate, rule, sqrt
 
 section = Section("rmsprop", "RMSProp", __doc__)
-START = (-5.0, -2.0)
+START = surfaces.ravine.start
 RULE = "rmsprop_eps_inside"
 BOOK: dict[str, Any] = {"lr": 0.01, "gamma": 0.9}
 

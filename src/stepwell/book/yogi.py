@@ -14,7 +14,6 @@ from stepwell.pages import plots
 from stepwell.rule import Rule
 
 section = Section("yogi", "Yogi", __doc__)
-EDGE = "at most 0.2482"
 C = 3.0
 REDDI = {"beta1": 0.0, "beta2": 1 / (1 + C**2), "eps": 1e-3}
 
@@ -49,8 +48,10 @@ def training(page: Page) -> None:
     from stepwell.torch import Yogi
 
     task = airfoil.load(page)
-    runs = airfoil.band(page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.yogi, seed, lr=0.01), EDGE)
-    short = airfoil.band(page, "concise", lambda seed: airfoil.concise(task, Yogi, seed, lr=0.01), EDGE)
+    runs = airfoil.band(
+        page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.yogi, seed, lr=0.01), airfoil.EDGE
+    )
+    short = airfoil.band(page, "concise", lambda seed: airfoil.concise(task, Yogi, seed, lr=0.01), airfoil.EDGE)
     airfoil.same(page, "rule and class", runs, short)
     adam = [airfoil.from_scratch(task, rules.adam, seed, lr=0.01, eps=1e-6) for seed in range(page.options.seeds)]
     curves = [airfoil.curve("Yogi", runs, "yogi"), airfoil.curve("Adam", adam, "adam")]

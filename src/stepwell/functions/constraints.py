@@ -16,10 +16,10 @@ from scipy.optimize import OptimizeResult
 
 from stepwell.domain import Domain, NonNegative, Positive, check
 from stepwell.functions.descent import Status
+from stepwell.functions.given import reals
 from stepwell.functions.methods import HessianNotFinite
 from stepwell.functions.minimizer import minimize, start
 from stepwell.functions.objective import Function, Objective
-from stepwell.functions.reals import reals
 from stepwell.rule import maximum
 from stepwell.schedules.domains import Period, Steps
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import line_search
 
-from stepwell.functions.methods import EPSILON, StepFailed
+from stepwell.functions.gradients import EPSILON
+from stepwell.functions.methods import StepFailed
 from stepwell.functions.objective import Objective
 
 SUFFICIENT = 1e-4

@@ -12,11 +12,10 @@ import numpy as np
 
 from stepwell import rules
 from stepwell.domain import Rate, check
+from stepwell.functions.gradients import EPSILON
 from stepwell.functions.objective import Objective
 from stepwell.rule import Rule
 from stepwell.schedules import rate_at
-
-EPSILON = float(np.finfo(np.float64).eps)
 
 
 class StepFailed(Exception):

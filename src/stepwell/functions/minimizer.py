@@ -1,8 +1,7 @@
 """Any method on any function of numbers, watched: `minimize`."""
 
-import difflib
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.optimize import OptimizeResult
@@ -11,12 +10,11 @@ from stepwell.domain import NonNegative, check, optional
 from stepwell.functions import line_search as searches
 from stepwell.functions import methods
 from stepwell.functions.descent import Descent, Result
+from stepwell.functions.given import one_of, reals
 from stepwell.functions.objective import Objective
-from stepwell.functions.reals import reals
 from stepwell.rule import Rule
 from stepwell.schedules.domains import Steps
 
-T = TypeVar("T")
 INSIDE = 1e-9
 """How far outside its set x0 may lie."""
 
@@ -98,17 +96,9 @@ def start(x0: Any) -> Any:
     return x[()]
 
 
-def _named(argument: str, name: str, known: Mapping[str, T]) -> T:
-    if name not in known:
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise ValueError(f"{argument} must be one of {', '.join(known)}; got {name!r}{hint}")
-    return known[name]
-
-
 def _method(method: Any) -> methods.Method:
     if isinstance(method, str):
-        return _named("method", method, methods.named)
+        return one_of("method", method, methods.named)
     if isinstance(method, Rule):
         return methods.FromRule(method)
     if not isinstance(method, methods.Method) or isinstance(method, type):
@@ -122,7 +112,7 @@ def _has_rate(method: methods.Method) -> bool:
 
 def _search(search: Any) -> Any:
     if isinstance(search, str):
-        return _named("line_search", search, searches.named)
+        return one_of("line_search", search, searches.named)
     if search is not None and not callable(search):
         raise TypeError(f"line_search must be None, a name or a function of a Line; got {search!r}")
     return search

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stepwell.functions.given import reals, returned
 from stepwell.functions.gradients import (
     SECOND,
     attempt,
@@ -16,7 +17,6 @@ from stepwell.functions.gradients import (
     torch_derivative,
     trusted,
 )
-from stepwell.functions.reals import reals, returned
 from stepwell.functions.surfaces import Surface
 
 Function = Callable[[Any], Any]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import NonNegative, Positive, Real, check
-from stepwell.functions.reals import reals
+from stepwell.functions.given import reals
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,7 +98,7 @@ def _write(folder: Path, results: Results, title: str, place: Callable[["Section
 
 def _about(results: Results) -> str:
     pages = [page for _, pages in results for page in pages]
-    numbers = _counted(len(_lines(pages)), "number", "numbers")
+    numbers = count(len(_lines(pages)), "number")
     seconds = f"{sum(page.seconds for page in pages):.0f} s"
     options = {(page.options.seeds, page.options.full) for page in pages}
     how = [f"{count(seeds, 'seed')}{', full length' if full else ''}" for seeds, full in sorted(options)]

@@ -11,9 +11,7 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -24,7 +22,7 @@ from stepwell.book import errata, frameworks
 from stepwell.book.section import Page, Section, Table
 from stepwell.lab.names import unknown
 from stepwell.pages import index, portrait, rulebook
-from stepwell.pages.style import FORMATS, save
+from stepwell.pages.style import FORMATS, rendered
 from stepwell.rule import Rule
 from stepwell.rules import named
 
@@ -189,12 +187,7 @@ def _figure(rule: Rule, name: str, figure: "Figure") -> str:
 
 
 def _pictures(place: str, figures: Mapping[str, "Figure"]) -> Files:
-    found: Files = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name in (f"{figure}.{ending}" for figure in figures for ending in FORMATS):
-            save(figures[name.rpartition(".")[0]], Path(folder) / name)
-            found[f"{place}/{name}"] = (Path(folder) / name).read_bytes()
-    return found
+    return {f"{place}/{name}.{ending}": rendered(figures[name], ending) for name in figures for ending in FORMATS}
 
 
 def _family(rule: Rule) -> str:

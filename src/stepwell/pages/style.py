@@ -79,10 +79,14 @@ def draw(paint: Callable[..., None], *args: Any) -> "Figure":
 
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure in the format that the path's ending names."""
+    write(path, rendered(figure, path.suffix[1:]))
+
+
+def rendered(figure: "Figure", ending: str) -> bytes:
+    """A figure in one of `FORMATS`."""
     import matplotlib as mpl
 
     buffer = io.BytesIO()
     with mpl.rc_context({**mpl.rcParamsDefault, **_RC}):
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(buffer, format=path.suffix[1:], metadata=metadata)
-    write(path, buffer.getvalue())
+        figure.savefig(buffer, format=ending, metadata={"Date": None} if ending == "svg" else None)
+    return buffer.getvalue()

@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 
 from stepwell.book.section import Experiment, Page
+from stepwell.functions.theory.feed import feed
 from stepwell.rule import Rule
 
 
@@ -55,12 +56,4 @@ def concerning(rule: str) -> list[Erratum]:
 
 def follow(rule: Rule, gradients: Iterable[float], **hyper: float) -> np.ndarray:
     """The steps that a rule takes for these gradients one after the other, whatever the parameter does; in float64."""
-    values = rule.complete(hyper)
-    state: Any = {name: np.float64(rule.start_of(name, values)) for name in rule.state}
-    steps = []
-    with np.errstate(all="ignore"):  # a text's version may divide 0 by 0
-        for t, g in enumerate(gradients, 1):
-            step, *new = rule.bind({"g": np.float64(g), "t": t, **state}, values)
-            state = dict(zip(rule.state, new, strict=True))
-            steps.append(step)
-    return np.array(steps)
+    return np.array([step for step, _ in feed(rule, gradients, rule.complete(hyper))])

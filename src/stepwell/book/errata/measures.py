@@ -11,7 +11,6 @@ from stepwell.book import airfoil, minibatch
 from stepwell.book.errata.erratum import erratum
 from stepwell.book.section import Page
 from stepwell.functions import theory
-from stepwell.lab.tasks import Task
 from stepwell.pages import plots
 
 
@@ -24,7 +23,7 @@ def e10_above_the_limit(page: Page) -> None:
     `theory.stability_limit`.
     """
     task = airfoil.load(page)
-    top = hessian_eigenvalues(task)[-1]
+    top = np.linalg.eigvalsh(minibatch.quadratic(task).hessian(np.zeros(6)))[-1]
     limit = theory.stability_limit("gradient_descent") / top
     page.number("the Hessian's largest eigenvalue", top, "2.0985")
     page.number("the largest stable rate", limit, "0.953")
@@ -100,12 +99,6 @@ def tensorflow_tab(net: Any) -> Any:
     swapped = [nn.AvgPool2d(2) if isinstance(layer, nn.MaxPool2d) else layer for layer in net]
     swapped[last] = nn.Sigmoid()
     return nn.Sequential(*swapped)
-
-
-def hessian_eigenvalues(task: Task) -> np.ndarray:
-    """Eigenvalues, from the smallest, of XᵀX/n with a column of ones for the bias."""
-    x = np.column_stack([task.data.inputs.astype(float), np.ones(len(task.data.inputs))])
-    return np.linalg.eigvalsh(x.T @ x / len(x))
 
 
 def operations(n: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import Real, check
-from stepwell.functions.reals import reals, square
+from stepwell.functions.given import reals, square
 from stepwell.functions.surfaces.surface import Surface, sp
 from stepwell.schedules.domains import Period
 

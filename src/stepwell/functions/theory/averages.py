@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import Decay, check
-from stepwell.functions.reals import reals
+from stepwell.functions.given import reals
 from stepwell.functions.theory.feed import feed, rule_of
 from stepwell.rule import Rule
 from stepwell.schedules.domains import Period

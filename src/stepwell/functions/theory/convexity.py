@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import check
-from stepwell.functions.reals import reals, returned
+from stepwell.functions.given import reals, returned
 from stepwell.functions.theory.sampling import Box, Curvature
 from stepwell.schedules.domains import Steps
 

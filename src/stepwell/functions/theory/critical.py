@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from stepwell.functions.given import reals
 from stepwell.functions.gradients import central_gradient
-from stepwell.functions.reals import reals
 from stepwell.functions.surfaces import Surface
 from stepwell.functions.theory.sampling import Box, Curvature
 

@@ -6,16 +6,15 @@ from typing import Any
 import numpy as np
 
 from stepwell import rules
+from stepwell.functions.given import one_of
 from stepwell.rule import Rule
 
 
 def rule_of(rule: Rule | str) -> Rule:
     """A rule, or the library's of that name; ValueError for another name, TypeError for another thing."""
-    if isinstance(rule, str) and rule not in rules.named:
-        raise ValueError(f"rule must be one of {', '.join(rules.named)}; got {rule!r}")
     if not isinstance(rule, (Rule, str)):
         raise TypeError(f"rule must be a rule or the name of one; got {rule!r}")
-    return rules.named[rule] if isinstance(rule, str) else rule
+    return one_of("rule", rule, rules.named) if isinstance(rule, str) else rule
 
 
 def feed(

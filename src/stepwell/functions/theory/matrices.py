@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepwell.functions.reals import square
+from stepwell.functions.given import square
 
 ROUNDING = 1e-12
 """Relative to the largest entry: an asymmetry, or a distance from a disc, that is taken for rounding."""

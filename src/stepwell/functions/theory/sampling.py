@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from stepwell.functions.given import reals, returned
 from stepwell.functions.gradients import SECOND, central_gradient, central_jacobian
-from stepwell.functions.reals import reals, returned
 from stepwell.functions.surfaces import Surface
 
 

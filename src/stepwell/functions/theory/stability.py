@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import Positive, Real, check
-from stepwell.functions.reals import reals
+from stepwell.functions.given import reals
 from stepwell.functions.theory.feed import rule_of
 from stepwell.rule import Rule
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.domain import Positive, check
-from stepwell.functions.reals import reals
+from stepwell.functions.given import reals
 from stepwell.schedules.domains import Period
 
 

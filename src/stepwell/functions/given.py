@@ -1,10 +1,23 @@
-"""What users hand over, or their functions return, read as float64; errors in the words of the caller."""
+"""What users hand over, or their functions return: names, and numbers as float64; errors in the words of the caller."""
 
-from typing import Any
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 from stepwell.domain import number
+
+T = TypeVar("T")
+
+
+def one_of(argument: str, name: str, known: Mapping[str, T]) -> T:
+    """The thing of that name; a ValueError that has all names, and one that is close, where there is none."""
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ValueError(f"{argument} must be one of {', '.join(known)}; got {name!r}{hint}")
+    return known[name]
 
 
 def reals(words: str, value: Any) -> np.ndarray:
