@@ -60,17 +60,20 @@ def training(page: Page) -> None:
 def forgetting(page: Page) -> None:
     """Exercise: ρ. It sets how long both averages are, and through ε/(1-ρ) how large the first steps are."""
     task, f = airfoil.load(page), surfaces.ravine
-    rows, curves, ways = [], [], []
+    rows, curves, ways, firsts = [], [], [], {}
     for rho in (0.5, 0.8, 0.9, 0.95, 0.99):
         runs = [
             airfoil.from_scratch(task, rules.adadelta, seed, rho=rho, eps=EPS) for seed in range(page.options.seeds)
         ]
         path = minimize(f, START, "adadelta", rho=rho, eps=EPS, steps=500).path
         first = rules.adadelta(1.0, 0.0, 0.0, rho=rho, eps=EPS)[0]
+        firsts[rho] = first
         rows.append((f"{rho:g}", f"{first:.4f}", f"{np.median([run.loss for run in runs]):.4f}", f"{f(path[500]):.1e}"))
         curves.append(airfoil.curve(f"ρ = {rho:g}", runs))
         ways.append(plots.Line(f"ρ = {rho:g}", f(path)))
     page.table(["ρ", "first step", "airfoil: median loss", "ravine: f after 500 steps"], rows)
+    small = all(np.isclose(first, np.sqrt(EPS / (1 - rho + EPS))) for rho, first in firsts.items())
+    page.claim("the first step at g = 1 is √(ε/(1-ρ+ε)): the longer the averages, the larger", small)
     panels = [
         airfoil.panel(task, "airfoil: median and range", curves),
         plots.lines(ways, "ravine .1x₁² + 2x₂²", "step", "f", log="y", ylim=(1e-4, 30)),

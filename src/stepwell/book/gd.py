@@ -148,15 +148,18 @@ def line_search(page: Page) -> None:
 @section.experiment
 def slow_functions(page: Page) -> None:
     """Functions on which gradient descent is slow: curved valleys and badly scaled axes, each at its best rate."""
-    curves, rows = [], []
+    curves, rows, after = [], [], []
     for surface in (surfaces.bowl, surfaces.ravine, surfaces.rosenbrock, surfaces.beale):
         rates = 2.0 ** np.arange(-12, 2)
         runs = [(lr, minimize(surface, surface.start, lr=lr, steps=500)) for lr in rates]
         lr, best = min(((lr, r) for lr, r in runs if r.success), key=lambda pair: pair[1].fun)
         gap = np.maximum(best.values - surface.minimum, 1e-16)
         H = np.linalg.eigvalsh(surface.hessian(surface.minima[0]))
+        after.append((H[-1] / H[0], gap[100]))
         curves.append(plots.Line(f"{surface.name}, η = {lr:.3g}", gap))
         rows.append((surface.name, f"{H[-1] / H[0]:.0f}", f"{lr:.3g}", f"{gap[100]:.1e}", f"{gap[500]:.1e}"))
     page.table(["function", "condition number at the minimum", "best η", "gap after 100", "gap after 500"], rows)
+    gaps = [gap for _, gap in sorted(after)]
+    page.claim("the worse the condition, the larger the gap after 100 steps", gaps == sorted(gaps))
     panel = plots.lines(curves, "each at its best rate", "step", "f(x) - least f", log="y", ylim=(1e-16, 1e3))
     page.figure("slow", plots.figure("The worse the condition, the slower the descent", panel))
