@@ -98,25 +98,30 @@ def augmented_lagrangian(
     _check_start([f, *c, *h], x)
     lagrangian = _Lagrangian(f, c, h, np.zeros(len(c)), np.zeros(len(h)), check(Positive, "penalty", penalty))
     given = {"method": method, "line_search": line_search, "steps": steps, "tol": tol / 2, **options}
-    path, violation, message, status = [x], math.inf, "", Status.STEPS
+    return _rounds(lagrangian, x, rounds, tol, growth, given)
+
+
+def _rounds(
+    lagrangian: "_Lagrangian", x: Any, rounds: int, tol: float, growth: float, given: Mapping[str, Any]
+) -> OptimizeResult:
+    path, violation, message = [x], math.inf, ""
     for done in range(1, rounds + 1):
         inner = lagrangian.minimize(x, done == 1, given)
         if inner.status == Status.DIVERGED:
-            status, message = Status.DIVERGED, f"in round {done} the Lagrangian {inner.message}"
-            break
+            return lagrangian.result(path, Status.DIVERGED, f"in round {done} the Lagrangian {inner.message}")
         x = inner.x
         path.append(x)
         before, violation = violation, lagrangian.violation(x)
         lagrangian.move_multipliers(x)
         kkt = lagrangian.kkt(x)
         if kkt <= tol:
-            status, message = Status.DONE, f"converged: the conditions hold within {kkt:g} after {done} rounds"
-            break
+            end = f"converged: the conditions hold within {kkt:g} after {done} rounds"
+            return lagrangian.result(path, Status.DONE, end)
         if violation > max(tol, before / 4):
             lagrangian.weight = min(lagrangian.weight * growth, STIFFEST)
         message = f"after {done} rounds the conditions hold within {kkt:g}, above tol {tol:g}"
         message += f", and the constraints within {violation:g}; the last descent: {inner.message}"
-    return lagrangian.result(x, path, status, message)
+    return lagrangian.result(path, Status.STEPS, message)
 
 
 @dataclass
@@ -171,8 +176,8 @@ class _Lagrangian:
         slack = np.minimum(self.alpha, -self._values(self.c, x))
         return float(max([np.max(abs(slope)), self.violation(x), *abs(slack)]))
 
-    def result(self, x: Any, path: list[Any], status: Status, message: str) -> OptimizeResult:
-        parts = [self.f, *self.c, *self.h]
+    def result(self, path: list[Any], status: Status, message: str) -> OptimizeResult:
+        parts, x = [self.f, *self.c, *self.h], path[-1]
         return OptimizeResult(
             x=x,
             fun=self.f.value(x),

@@ -49,6 +49,7 @@ class Plan:
         self.values: list[list[float] | None] = [None] * len(signatures)
         self.rows: list[list[np.ndarray]] = [[] for _ in signatures]  # where each group's scalars are wanted
         self._build(owner)
+        self.all_batched = sum(len(batch.parameters) for batch in self.batches) == sum(map(len, self.params))
         self.changes = watched.changes
 
     def _build(self, owner: "Contract") -> None:
@@ -86,7 +87,7 @@ class Plan:
             return False
         if any(group["params"] is not params for group, params in zip(owner.param_groups, self.params, strict=True)):
             return False
-        watched_by_code = self.held is not None and self._all_batched
+        watched_by_code = self.held is not None and self.all_batched and native.watches()
         found = self._located(watch=True) if watched_by_code else OTHER
         if found == SAME:
             return True
@@ -104,12 +105,6 @@ class Plan:
         for batch in self.batches if self.held is not None else ():
             batch.anchor()
         return True
-
-    @property
-    def _all_batched(self) -> bool:
-        """Whether machine code can tell if any parameter has another gradient than the one that is held."""
-        batched = sum(len(batch.parameters) for batch in self.batches)
-        return native.watches() and batched == sum(map(len, self.params))
 
     def _located(self, *, watch: bool) -> int:
         return max((batch.locate(self.steps, watch=watch) for batch in self.batches), default=SAME)
