@@ -1,6 +1,5 @@
 """Rare words: the bags are what they should be, and the section's claim tells Adagrad from SGD."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from stepwell.book import sparse, words
 from stepwell.book.section import Options, run
 from stepwell.lab import data
+from tests.lab.conftest import data_folder
 
 FILLER = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau"
 
@@ -27,15 +27,6 @@ TEXT = article("North", ["ice", "snow"]) + article("South", ["sand"]) + article(
 @pytest.fixture(scope="module")
 def small() -> words.Corpus:
     return words.bags([TEXT])
-
-
-def wikitext() -> Path:
-    """The folder of shared data; a test that needs it is skipped where there is none."""
-    named = os.environ.get("STEPWELL_DATA")
-    folder = Path(named) if named else Path(__file__).parents[3] / "shared" / "data"
-    if not (folder / "wikitext-2/valid.txt").exists():
-        pytest.skip("wikitext-2 is neither in STEPWELL_DATA nor in ../shared/data")
-    return folder
 
 
 def test_articles_paragraphs_and_words(small: words.Corpus) -> None:
@@ -113,7 +104,7 @@ def rare_words(page: Any) -> bool:
 
 
 def test_adagrad_learns_rare_words_faster_and_sgd_under_its_name_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    corpus = words.corpus(wikitext())
+    corpus = words.corpus(data_folder("wikitext-2/valid.txt"))
     makers = sparse.optimizers()
     page = experiment(monkeypatch, makers, corpus, (0.3, 3.0))
     assert rare_words(page)

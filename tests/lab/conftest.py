@@ -9,12 +9,12 @@ from stepwell.lab import tasks
 from stepwell.lab.tasks import Task
 
 
-def data_folder() -> Path:
-    """The folder of shared data; a test that needs it is skipped where there is none."""
+def data_folder(file: str = "airfoil_self_noise.dat") -> Path:
+    """The folder of shared data, which has that file; a test that needs it is skipped where there is none."""
     named = os.environ.get("STEPWELL_DATA")
     folder = Path(named) if named else Path(__file__).parents[3] / "shared" / "data"
-    if not (folder / "airfoil_self_noise.dat").exists():
-        pytest.skip("airfoil_self_noise.dat is neither in STEPWELL_DATA nor in ../shared/data")
+    if not (folder / file).exists():
+        pytest.skip(f"{file} is neither in STEPWELL_DATA nor in ../shared/data")
     return folder
 
 

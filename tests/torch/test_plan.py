@@ -95,17 +95,23 @@ def test_another_gradient_is_used_and_no_gradient_too(
         assert [-p[0].item() for p in ps] == total.tolist(), step
 
 
+def in_its_stride() -> tuple[torch.nn.Parameter, door.SGD]:
+    """A parameter after 40 steps with one and the same gradient, which is held by then."""
+    p = torch.nn.Parameter(torch.zeros(3))
+    p.grad = torch.ones(3)
+    optimizer = door.SGD([p], lr=1.0)
+    for _ in range(40):
+        optimizer.step()
+    return p, optimizer
+
+
 class Refusing(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         raise RuntimeError("mine")
 
 
 def test_an_error_of_the_getter_is_the_users_own() -> None:
-    p = torch.nn.Parameter(torch.zeros(3))
-    p.grad = torch.ones(3)
-    optimizer = door.SGD([p], lr=1.0)
-    for _ in range(40):
-        optimizer.step()
+    p, optimizer = in_its_stride()
     with pytest.raises(RuntimeError, match="mine"), Refusing():
         optimizer.step()
     optimizer.step()
@@ -113,11 +119,7 @@ def test_an_error_of_the_getter_is_the_users_own() -> None:
 
 
 def test_watching_gradients_counts_references_right() -> None:
-    p = torch.nn.Parameter(torch.zeros(3))
-    p.grad = torch.ones(3)
-    optimizer = door.SGD([p], lr=1.0)
-    for _ in range(40):
-        optimizer.step()
+    p, optimizer = in_its_stride()
     before, none = sys.getrefcount(p.grad), sys.getrefcount(None)
     for _ in range(1000):
         optimizer.step()
