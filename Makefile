@@ -23,7 +23,7 @@ types: .venv/dev
 	$(BIN)/pyright
 
 readme: .venv/dev
-	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md
+	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md docs/sparse.md
 
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

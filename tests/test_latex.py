@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from stepwell import rules
-from stepwell.rule import Rate, maximum, minimum, rule, sign, where
+from stepwell.rule import Rate, maximum, minimum, row_mean, rule, sign, where
 
 EVERY_RULE = list(rules.named.values())
 WORDS = {
@@ -102,11 +102,16 @@ def test_the_whole_vocabulary_is_printed():
     @rule
     def wordy(p, g, t):
         bounded = maximum(minimum(g, 1e30), -math.inf)
-        return where(abs(p) <= 0.5, sign(bounded), (-2) ** t * 1e-8)
+        return where(abs(p) <= row_mean(p**2), sign(bounded), (-2) ** t * 1e-8)
 
     first, last = lines(wordy)
     assert first.startswith(r"\mathrm{bounded}_{t} &= \min\left(") or first.startswith(r"\mathrm{bounded}_{t} &= \max")
-    for part in (r"\left|{p_{t-1}}\right| \leq 0.5", r"\operatorname{sign}", r"\left(-2\right)^{t}", r"10^{-8}"):
+    for part in (
+        r"\left|{p_{t-1}}\right| \leq \operatorname{mean}_{\mathrm{row}}{\left(p_{t-1}^{2} \right)}",
+        r"\operatorname{sign}",
+        r"\left(-2\right)^{t}",
+        r"10^{-8}",
+    ):
         assert part in last
 
 

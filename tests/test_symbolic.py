@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepwell.rule import Rate, RuleError, exp, log, maximum, minimum, rule, sign, sqrt, tanh, where
+from stepwell.rule import Rate, RuleError, exp, log, maximum, minimum, row_mean, rule, sign, sqrt, tanh, where
 from stepwell.symbolic import Expr, symbol
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 3e-320, 1e300, -1e300, math.inf, -math.inf, math.nan]
@@ -68,6 +68,7 @@ REFUSED = [
     (lambda g: g[0], INSIDE), (lambda g: len(g), INSIDE), (lambda g: sum(g), INSIDE), (lambda g: [*g], INSIDE),
     (lambda g: (g > 0) * g, NUMBER), (lambda g: (g > 0) - (g < 0), NUMBER), (lambda g: -(g > 0), NUMBER),
     (lambda g: abs(g > 0), NUMBER), (lambda g: +(g > 0), NUMBER), (lambda g: sqrt(g > 0), NUMBER),
+    (lambda g: row_mean(g > 0), NUMBER), (lambda g: g.mean(), OUTSIDE),
     (lambda g: g > 0, NUMBER), (lambda g: where(g > 0, g > 1, 0), NUMBER), (lambda g: (g > 0) > 0, NUMBER),
     (lambda g: where(g, 1, 0), CONDITION), (lambda g: where(1, g, 0), CONDITION),
     (lambda g: [g], NEITHER), (lambda g: None, NEITHER), (lambda g: "g", NEITHER), (lambda g: True, NEITHER),
@@ -108,6 +109,7 @@ def test_an_expression_keeps_the_order_of_the_author():
     assert repr(2**g) == "**(2.0, g)"
     assert repr(where(g > 1, -abs(m), sqrt(m))) == "where(>(g, 1.0), neg(abs(m,),), sqrt(m,))"
     assert repr(maximum(1, g)) == "maximum(1.0, g)"
+    assert repr(1 + row_mean(g**2)) == "+(1.0, row_mean(**(g, 2.0),))"
 
 
 def test_two_equal_expressions_are_two_keys():
@@ -138,6 +140,41 @@ def test_functions_of_one_argument_agree_with_numpy(function, dtype):
     numbers = [function(x) for x in values.tolist()]
     assert all(type(x) is float for x in numbers)
     np.testing.assert_allclose(np.array(numbers).astype(dtype), expected, rtol=close)
+
+
+def jax_array(x: np.ndarray) -> Any:
+    return pytest.importorskip("jax").numpy.asarray(x)
+
+
+LIBRARIES = {"numpy": np.asarray, "torch": torch.from_numpy, "jax": jax_array}
+SHAPES = [(3,), (1,), (2, 3), (2, 1), (2, 3, 4), (0, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_mean_of_rows_is_along_the_last_axis(library, shape):
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    found = row_mean(LIBRARIES[library](x))
+    assert type(found) is type(LIBRARIES[library](x))
+    assert found.shape == (*shape[:-1], 1)
+    assert np.asarray(found).dtype == np.float32
+    np.testing.assert_allclose(np.asarray(found)[..., 0], x.astype(np.float64).mean(-1), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_has_no_axes_is_its_own_mean_and_an_empty_row_has_0(library):
+    """Without a warning, which would be an error here."""
+    number = row_mean(LIBRARIES[library](np.array(2.5)))
+    assert number.shape == ()
+    assert float(number) == 2.5
+    for shape in ((0,), (2, 0)):
+        found = np.asarray(row_mean(LIBRARIES[library](np.zeros(shape, np.float32))))
+        np.testing.assert_array_equal(found, np.zeros((*shape[:-1], 1)))
+
+
+@pytest.mark.parametrize("value", [2, 2.5, math.nan, np.float64(2.5), np.float16(2.5)], ids=repr)
+def test_a_number_is_its_own_mean(value):
+    assert row_mean(value) is value
 
 
 pairs = st.tuples(*[st.sampled_from(SPECIAL) | st.floats()] * 2)

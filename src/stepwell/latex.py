@@ -115,6 +115,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
         "neg": operator.neg, "abs": sympy.Abs, "sign": sympy.sign, "sqrt": sympy.sqrt, "exp": sympy.exp,
         "log": sympy.log, "tanh": sympy.tanh, "maximum": sympy.Max, "minimum": sympy.Min,
         "where": lambda c, a, b: sympy.Piecewise((a, c), (b, True)),
+        "row_mean": sympy.Function(r"mean_{\mathrm{row}}"),
     }  # fmt: skip
 
 

@@ -14,6 +14,9 @@
 The signature is the declaration: `g` is the gradient; `p`, if named, the parameter; `t`, if named, the step counted
 from 1; every other positional name is an array of state, which starts at 0 unless `start` says otherwise.
 Keyword-only names are hyperparameters, and their annotation is their domain.
+
+A formula says what happens to one element, with arithmetic and the functions of this module; `row_mean` alone looks
+beyond it, along the last axis. A state that is made from such means is one number a row.
 """
 
 import inspect
@@ -24,16 +27,16 @@ from functools import cached_property
 from typing import Any, overload
 
 from stepwell.domain import REAL, Decay, Domain, NonNegative, Positive, Rate, Real, Share, domain_of
-from stepwell.symbolic import Expr, RuleError, exp, log, maximum, minimum, sign, sqrt, symbol, tanh, where
+from stepwell.symbolic import Expr, RuleError, exp, log, maximum, minimum, row_mean, sign, sqrt, symbol, tanh, where
 
 __all__ = [
     "Decay", "Domain", "Hyperparameter", "NonNegative", "Positive", "Rate", "Real", "Rule", "RuleError", "Share",
-    "exp", "log", "maximum", "minimum", "rule", "sign", "sqrt", "tanh", "where",
+    "exp", "log", "maximum", "minimum", "row_mean", "rule", "sign", "sqrt", "tanh", "where",
 ]  # fmt: skip
 
 
 RESERVED = frozenset(
-    "check_finite clip_norm ema ema_decay grad_scale l2_decay maximize params step zero_grad".split()  # noqa: SIM905
+    "check_finite clip_norm ema ema_decay grad_scale l2_decay maximize params sparse step zero_grad".split()  # noqa: SIM905
 )
 """Names of the engines' own arrays, scalars and options, which a rule cannot take."""
 

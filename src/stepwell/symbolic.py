@@ -161,6 +161,19 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     return library.where(condition, x, y)
 
 
+def row_mean(x: Any) -> Any:
+    """The mean over each row, that is along the last axis, which stays with length 1: (…, n) becomes (…, 1).
+
+    A number, and an array without axes, is its own mean; the mean of a row without elements is 0.
+    """
+    if isinstance(x, Expr):
+        return _apply("row_mean", x)
+    if _is_number(x) or not x.ndim:
+        return x
+    library = _library(x)
+    return (library.mean if x.shape[-1] else library.sum)(x, axis=-1, keepdims=True)  # NumPy warns of empty means
+
+
 def sign(x: Any) -> Any:
     """-1, 0 or 1, elementwise; NaN stays NaN (some libraries' own sign turns it into 0)."""
     return _apply("sign", x) if isinstance(x, Expr) else where(x > 0, 1.0, where(x < 0, -1.0, x))

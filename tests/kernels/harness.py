@@ -51,9 +51,15 @@ class Work:
         """Tensor k before the first step, of about the size of a step."""
         p = (0.01 * np.random.default_rng(k).standard_normal(self.sizes[k])).astype(self.dtype)
         hyper = self.hyper(k)
-        state = {name: np.full_like(p, self.rule.start_of(name, hyper)) for name in self.rule.state}
-        for name in cpu.program(self.rule, self.stages).scalar_state:
-            state[name] = np.full((), self.rule.start_of(name, hyper))
+        program = cpu.program(self.rule, self.stages)
+        state = {
+            name: np.full(
+                program.shape_of(name, p.shape),
+                self.rule.start_of(name, hyper),
+                np.float64 if name in program.scalar_state else p.dtype,
+            )
+            for name in self.rule.state
+        }
         return {"p": p, **state} | ({"ema": p.copy()} if self.stages.ema else {})
 
     def gradients(self, step: int) -> list[np.ndarray]:

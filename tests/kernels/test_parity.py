@@ -3,25 +3,31 @@
 import pytest
 
 from stepwell import rules
+from stepwell.kernels import cpu
+from stepwell.rule import Rule
 from tests.kernels.harness import EVERY_STAGE, PLAIN, Work, assert_same, by_eager, by_kernel, by_reference
 
 EVERY_RULE = list(rules.named.values())
-every_work = pytest.mark.parametrize(
-    "work",
-    [
-        pytest.param(Work(rule, stages, dtype), id=f"{rule.name}-{dtype}-{'plain' if stages == PLAIN else 'all'}")
-        for rule in EVERY_RULE
-        for dtype in ("float32", "float64")
-        for stages in (PLAIN, EVERY_STAGE)
-    ],
-)
+BY_ELEMENTS = [rule for rule in EVERY_RULE if not cpu.program(rule, PLAIN).by_rows]
 
 
-@every_work
+def works(given: list[Rule]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "work",
+        [
+            pytest.param(Work(rule, stages, dtype), id=f"{rule.name}-{dtype}-{'plain' if stages == PLAIN else 'all'}")
+            for rule in given
+            for dtype in ("float32", "float64")
+            for stages in (PLAIN, EVERY_STAGE)
+        ],
+    )
+
+
+@works(BY_ELEMENTS)
 def test_the_kernel_is_the_reference(work):
     assert_same(work, by_kernel, by_reference)
 
 
-@every_work
+@works(EVERY_RULE)
 def test_the_eager_engine_is_the_reference(work):
     assert_same(work, by_eager, by_reference)

@@ -6,7 +6,7 @@ from stepwell import rules
 from stepwell.kernels import cpu, source
 from stepwell.kernels import trace as trace_module
 from stepwell.kernels.trace import trace
-from stepwell.rule import Rate, Rule, rule, where
+from stepwell.rule import Rate, Rule, row_mean, rule, where
 from tests.kernels.harness import EVERY_STAGE, PLAIN, SMALL, Work, assert_same, by_kernel, by_reference
 
 EVERY_RULE = list(rules.named.values())
@@ -47,6 +47,56 @@ def test_states_are_numbers_only_as_long_as_no_array_reaches_them():
     assert trace(chain, PLAIN).arrays == ("p", "g", "c", "d")
 
 
+def test_only_row_wise_adagrad_goes_by_rows():
+    programs = {given.name: trace(given, EVERY_STAGE) for given in EVERY_RULE}
+    assert {name: p.row_state for name, p in programs.items() if p.row_state} == {"adagrad_rowwise": ("s",)}
+    assert [name for name, program in programs.items() if program.by_rows] == ["adagrad_rowwise"]
+
+
+def test_states_are_of_rows_as_long_as_no_element_reaches_them_outside_a_mean():
+    @rule
+    def chain(p, g, n, a, b, c, d, e, *, lr: Rate = 1):
+        a = a + row_mean(abs(g) * d) + n  # of rows
+        return lr * g / a, 0.5 * n, a, a * b + lr, c + d, d + g, row_mean(e) - row_mean(p) * b
+
+    program = trace(chain, PLAIN)
+    assert (program.scalar_state, program.row_state) == (("n",), ("a", "b", "e"))
+    assert program.arrays == ("p", "g", "a", "b", "c", "d", "e")
+    assert program.by_rows
+
+
+def test_a_rule_may_go_by_rows_and_keep_nothing_of_them():
+    @rule
+    def centred(g, v, *, lr: Rate = 1):
+        v = 0.5 * v + g - row_mean(g)
+        return lr * v, v
+
+    program = trace(centred, PLAIN)
+    assert (program.row_state, program.by_rows) == ((), True)
+
+
+def test_the_mean_of_a_number_is_the_number():
+    @rule
+    def plain(g, n, *, lr: Rate = 1):
+        n = row_mean(n) + row_mean(lr * 2.0)
+        return row_mean(3.0) * n * g, n
+
+    program = trace(plain, PLAIN)
+    assert (program.scalar_state, program.row_state, program.by_rows) == (("n",), (), False)
+    assert {o.op for o in (*program.prologue, *program.body)} == {"*", "+", "-"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"),
+    [((), ()), ((5,), (1,)), ((0,), (1,)), ((3, 5), (3, 1)), ((3, 0), (3, 1)), ((2, 3, 5), (2, 3, 1))],
+)
+def test_shapes_of_state(shape, rows):
+    program = trace(rules.adagrad_rowwise, EVERY_STAGE)
+    assert program.shape_of("s", shape) == rows
+    assert program.shape_of("ema", shape) == program.shape_of("p", shape) == shape
+    assert trace(rules.nadam, PLAIN).shape_of("mu_product", shape) == ()
+
+
 def test_adams_corrections_are_computed_once_a_step():
     program = trace(rules.adam, PLAIN)
     assert sorted(o.op for o in program.prologue) == ["**", "**", "-", "-", "-", "-"]
@@ -81,7 +131,7 @@ def merged(numbering, op, args):
     return numbering._targets[key]
 
 
-RIGHT = trace_module._Numbering._operation
+RIGHT = trace_module.Numbering._operation
 
 
 def narrow_scalars(program, real):
@@ -92,16 +142,16 @@ def narrow_scalars(program, real):
     ]
 
 
-PROLOGUE = source._prologue
+PROLOGUE = source.prologue
 BREAKS = {
-    "a - b is taken for b - a": (trace_module._Numbering, "_operation", merged),
+    "a - b is taken for b - a": (trace_module.Numbering, "_operation", merged),
     "the branches of where are exchanged": (source, "_CALLS", source._CALLS | {"where": "{2} if {0} else {1}"}),
-    "scalars are computed in single precision": (source, "_prologue", narrow_scalars),
+    "scalars are computed in single precision": (source, "prologue", narrow_scalars),
     "an array is read in the place of another": (
-        source, "_addresses", lambda p, pointers: ADDRESSES(p, [*pointers[:-2], pointers[-1], pointers[-2]])
+        source, "addresses", lambda p, pointers: ADDRESSES(p, [*pointers[:-2], pointers[-1], pointers[-2]])
     ),
 }  # fmt: skip
-ADDRESSES = source._addresses
+ADDRESSES = source.addresses
 
 
 def fresh(given: Rule, *args) -> cpu.Kernel:

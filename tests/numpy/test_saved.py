@@ -145,6 +145,7 @@ def test_a_state_dict_is_plain():
         "clip_norm": None,
         "ema": 0.5,
         "check_finite": False,
+        "sparse": "lazy",
     }
 
 

@@ -1,6 +1,8 @@
 """Adagrad, against the formula written out and the claims of the book."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,10 +36,24 @@ def adagrad_decayed(
         yield p, s
 
 
+def adagrad_of_rows(
+    table: Any, gradients: Any, lr: float, eps: float, initial_accumulator: float
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each row of a table by itself, number by number: the table and its rows' sums, of shape (rows, 1), each step."""
+    rows = [[float(p) for p in row] for row in table]
+    sums = [initial_accumulator] * len(rows)
+    for step in gradients:
+        for i, g in enumerate([float(x) for x in row] for row in step):
+            sums[i] += math.fsum(x * x for x in g) / len(g)
+            rows[i] = [p - lr * x / (math.sqrt(sums[i]) + eps) for p, x in zip(rows[i], g, strict=True)]
+        yield np.array(rows), np.array(sums)[:, None]
+
+
 SETTINGS = [{}, {"lr": 0.3, "eps": 0.1, "initial_accumulator": 0.5}]
 ORACLES = {
     "adagrad": (adagrad, SETTINGS),
     "adagrad_eps_inside": (adagrad_eps_inside, SETTINGS),
+    "adagrad_rowwise": (adagrad, SETTINGS),  # of one number: a row of one
     "adagrad_decayed": (adagrad_decayed, [*SETTINGS, {"lr": 0.3, "lr_decay": 0.2}]),
 }
 
@@ -79,3 +95,52 @@ def test_adagrad_depends_on_the_axes_and_descent_does_not():
 
     assert difference(rules.gradient_descent, lr=0.1) < 1e-12
     assert difference(rules.adagrad, lr=0.4) > 0.1
+
+
+TABLE = 0.1 * np.random.default_rng(0).standard_normal((3, 4))
+GRADIENTS = np.random.default_rng(1).standard_normal((8, 3, 4)) * 10.0 ** np.arange(-4, 4)[:, None, None]
+for _shared in (TABLE, GRADIENTS):  # by the tests of all doors
+    _shared.flags.writeable = False
+
+
+def assert_goes_by_rows(hyper: dict[str, float]) -> None:
+    """The rule on a table, its state one number a row, is the formula of each row."""
+    complete = rules.adagrad_rowwise.complete(hyper)
+    p, s = TABLE, np.full((3, 1), complete["initial_accumulator"])
+    for g, (table, sums) in zip(GRADIENTS, adagrad_of_rows(TABLE, GRADIENTS, **complete), strict=True):
+        step, s = rules.adagrad_rowwise(g, s, **complete)
+        p = p - step
+        assert s.shape == sums.shape
+        np.testing.assert_allclose(s, sums, rtol=1e-14)
+        np.testing.assert_allclose(p, table, rtol=0, atol=1e-13 * abs(table).max())
+
+
+@pytest.mark.parametrize("hyper", SETTINGS, ids=str)
+def test_a_table_is_scaled_row_by_row(hyper):
+    assert_goes_by_rows(hyper)
+
+
+WRONG_MEANS = {
+    "the sum": lambda x: x.sum(-1, keepdims=True),
+    "the mean over the other axis": lambda x: x.mean(0, keepdims=True),
+    "the mean of the whole table": lambda x: x.mean(keepdims=True),
+    "each element for itself": lambda x: x,
+    "the largest": lambda x: x.max(-1, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_MEANS)
+@pytest.mark.parametrize("hyper", SETTINGS, ids=str)
+def test_another_mean_is_rejected(hyper, wrong, monkeypatch):
+    monkeypatch.setitem(rules.adagrad_rowwise.formula.__globals__, "row_mean", WRONG_MEANS[wrong])
+    with pytest.raises(AssertionError):
+        assert_goes_by_rows(hyper)
+
+
+def test_a_row_turned_in_its_own_space_is_stepped_alike():
+    """The mean square of a row is its length, whatever its axes: what Adagrad by elements does not keep."""
+    turn, _ = np.linalg.qr(np.random.default_rng(2).standard_normal((4, 4)))
+    for rule, kept in ((rules.adagrad_rowwise, True), (rules.adagrad, False)):
+        hyper, g = rule.complete({"lr": 1.0}), GRADIENTS[4]
+        plain, turned = (rule(x, 0 * x, **hyper)[0] for x in (g, g @ turn))
+        assert np.allclose(plain @ turn, turned, rtol=1e-12, atol=1e-13) is kept

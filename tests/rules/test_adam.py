@@ -20,6 +20,15 @@ def adam(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: floa
         yield p, m, v
 
 
+def adam_eps_hat(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float) -> Trajectory:
+    m = v = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        p -= lr * math.sqrt(1 - beta2**t) / (1 - beta1**t) * m / (math.sqrt(v) + eps)
+        yield p, m, v
+
+
 def amsgrad(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float) -> Trajectory:
     m = v = largest = 0.0
     for t, g in enumerate(gs, 1):
@@ -55,6 +64,7 @@ SETTINGS = [{}, {"lr": 0.3, "beta1": 0.6, "beta2": 0.7, "eps": 0.1}]
 DECAYED = [*SETTINGS, {"lr": 0.3, "weight_decay": 0.4}]
 ORACLES = {
     "adam": (adam, SETTINGS),
+    "adam_eps_hat": (adam_eps_hat, SETTINGS),
     "amsgrad": (amsgrad, SETTINGS),
     "adamw": (adamw, DECAYED),
     "amsgradw": (amsgradw, DECAYED),

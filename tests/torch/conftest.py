@@ -13,3 +13,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def invariants_are_asked_for() -> Iterator[None]:
+    """torch warns once a process where nobody has said whether sparse tensors are to be checked."""
+    with torch.sparse.check_sparse_tensor_invariants(enable=False):
+        yield

@@ -131,9 +131,13 @@ class Pair:
         """Our optimizer and torch's, for what is to be done to both."""
         return self.mine, self.yours
 
+    def give(self) -> None:
+        """The gradients of this step, to both."""
+        give_gradients(self.ps, self.qs, step=self.steps, gaps=self.gaps)
+
     def step(self) -> None:
         """A step of both with the same gradients, compared."""
-        give_gradients(self.ps, self.qs, step=self.steps, gaps=self.gaps)
+        self.give()
         with default_dtype(self.default):
             self.mine.step()
             self.yours.step()

@@ -54,6 +54,8 @@ OPTIONS: list[tuple[str, dict[str, Any], type[Exception], str]] = [
     ("Adam", {"clip_norm": "1"}, TypeError, f"clip_norm must be {REAL} > 0; got '1'"),
     ("Adam", {"ema": 1.0}, ValueError, "ema must be a number in [0, 1); got 1.0"),
     ("Adam", {"ema": -0.1}, ValueError, "ema must be a number in [0, 1); got -0.1"),
+    ("Adam", {"sparse": "other"}, ValueError, "sparse must be 'lazy' or 'exact'; got 'other'"),
+    ("Adam", {"sparse": True}, ValueError, "sparse must be 'lazy' or 'exact'; got True"),
     ("Adam", {"momentum": 0.9}, TypeError, "Adam has no option 'momentum'"),
     ("Adam", {"learning_rate": 0.1}, TypeError, "Adam has no option 'learning_rate'"),
     ("Lion", {"beta1": 1.0}, ValueError, "beta1 must be a number in [0, 1); got 1.0"),
@@ -72,7 +74,7 @@ def test_an_option_outside_its_domain(name: str, options: dict[str, Any], error:
 
 @pytest.mark.parametrize(("name", "options", "error", "said"), OPTIONS, ids=IDS)
 def test_the_same_option_of_a_group(name: str, options: dict[str, Any], error: type[Exception], said: str) -> None:
-    if {"clip_norm", "ema"} & set(options):
+    if {"clip_norm", "ema", "sparse"} & set(options):
         error, said = TypeError, f"has no option {next(iter(options))!r}"
     elif name == "Lion" and "betas" in options:
         error, said = TypeError, "has no option 'betas'"
@@ -136,10 +138,6 @@ def test_a_name_that_is_not_there() -> None:
 # --- gradients
 
 
-def sparse(q: Tensor) -> None:
-    q.grad = torch.ones(3).to_sparse()
-
-
 def misshapen(q: Tensor) -> None:
     q.grad = torch.ones(3)
     q.data = torch.zeros(2)
@@ -151,7 +149,6 @@ def mistyped(q: Tensor) -> None:
 
 
 GRADIENTS: dict[str, tuple[Callable[[Tensor], None], type[Exception], str]] = {
-    "sparse": (sparse, RuntimeError, "layout torch.sparse_coo; stepwell's torch optimizers take dense gradients"),
     "shape": (misshapen, ValueError, "a gradient has shape (3,); its parameter has (2,)"),
     "dtype": (mistyped, TypeError, "a gradient has dtype torch.float32; its parameter has torch.float64"),
 }

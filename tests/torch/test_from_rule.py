@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import stepwell.torch as door
 from stepwell import rules
+from stepwell.kernels import Stages, cpu
 from stepwell.rule import Decay, Positive, Rate, Rule, exp, log, maximum, minimum, rule, sign, sqrt, tanh, where
 from tests.torch.harness import DECADES, SMALL, assert_close, gradient, parameters
 
@@ -51,7 +52,9 @@ class Reference:
     def __init__(self, rule: Rule, start: torch.Tensor, hyper: dict[str, float]):
         self.rule, self.hyper, self.t = rule, hyper, 0
         self.p = start.detach().double().numpy().copy()
-        self.state = [np.full(self.p.shape, rule.start_of(name, hyper)) for name in rule.state]
+        program = cpu.program(rule, Stages())
+        rows = {name: program.shape_of(name, self.p.shape) for name in program.row_state}
+        self.state = [np.full(rows.get(name, self.p.shape), rule.start_of(name, hyper)) for name in rule.state]
 
     def step(self, g: np.ndarray) -> None:
         self.t += 1
@@ -90,7 +93,8 @@ def test_every_rule_equals_itself_in_double_precision(name: str, dtype: torch.dt
 @given(st.sampled_from(list(rules.named)), st.data())
 def test_any_hyperparameters(name: str, data: st.DataObject) -> None:
     chosen = rules.named[name]
-    bounds = {"beta": (0.0, 0.99), "gamma": (0.0, 1.0), "rho": (0.0, 0.99), "eps": (1e-8, 1.0)}
+    bounds = {"beta": (0.0, 0.99), "gamma": (1e-3, 1.0), "rho": (0.0, 0.99), "eps": (1e-8, 1.0)}
+    # at γ = 0 centred RMSProp takes the root of a difference of equal numbers: NaN by rounding, torch's too
     hyper = {h: data.draw(st.floats(*bounds.get(h.rstrip("12"), (0.0, 1.0))), label=h) for h in chosen.hyperparameters}
     (p,) = parameters((5,), torch.float64)
     optimizer, reference = door.from_rule(chosen)([p], **hyper), Reference(chosen, p, hyper)
@@ -125,7 +129,8 @@ def test_the_signature_is_the_rules() -> None:
     cls = door.from_rule(everything)
     assert str(inspect.signature(cls)) == (
         "(params, lr, first=0.5, beta=0.9, weight_decay=0.0, *, "
-        "maximize=False, clip_norm=None, ema=None, zero_grad=False, check_finite=False)"
+        "maximize=False, clip_norm=None, ema=None, zero_grad=False, check_finite=False, "
+        "sparse='lazy')"
     )
     assert cls.__name__ == "Everything"
     assert cls.__doc__ == everything.__doc__

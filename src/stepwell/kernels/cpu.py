@@ -70,6 +70,8 @@ def kernel(rule: Rule, stages: Stages, storage: tuple[str, ...]) -> Kernel:
     `storage` has one of DTYPES for each array of the traced program; float64 goes with float64 only.
     """
     traced = program(rule, stages)
+    if traced.by_rows:
+        raise ValueError(f"{rule.name} reads whole rows; this kernel takes every element by itself")
     source = kernel_source(f"{rule.name}, {stages}, {storage}", traced, storage, stages.zero)
     return Kernel(traced, cache.compiled(source, "kernel", SIGNATURE))
 

@@ -78,6 +78,20 @@ def accessors(dtype: str, array: int, arrays: int) -> tuple[Any, Any]:
 
 
 @intrinsic
+def prefetch(typingctx, address):  # type: ignore[no-untyped-def]
+    """Ask for the line of memory at an address, which need not be one of ours."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        words = ir.FunctionType(ir.VoidType(), [pointer.type, _INT32, _INT32, _INT32])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], words)
+        builder.call(function, [pointer, _INT32(0), _INT32(2), _INT32(1)])  # for reading, to stay, data
+        return context.get_dummy_value()
+
+    return types.void(types.int64), emit
+
+
+@intrinsic
 def call_address(typingctx, function, argument):  # type: ignore[no-untyped-def]
     """Call the C function `int64 f(int64)` at an address."""
 

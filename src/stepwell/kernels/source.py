@@ -6,7 +6,7 @@ parameter group (the scalars); and the range of blocks to do.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from stepwell.kernels.trace import Operation, Program
 from stepwell.symbolic import COMPARISONS
@@ -21,6 +21,7 @@ _CALLS = {
     "sqrt": "math.sqrt({0})", "exp": "math.exp({0})", "log": "math.log({0})", "tanh": "math.tanh({0})",
     "maximum": "{0} if ({0} > {1}) | ({0} != {0}) else {1}",
     "minimum": "{0} if ({0} < {1}) | ({0} != {0}) else {1}",
+    "round": "round_to({0})",
     "sign": "{one} if {0} > {zero} else (-{one} if {0} < {zero} else {0})",
 }  # fmt: skip
 
@@ -67,53 +68,72 @@ def kernel_source(title: str, program: Program, storage: Sequence[str], zero: bo
     pointers = [*program.arrays, *program.scalar_state]
     dtypes = [*storage, *["float64"] * len(program.scalar_state)]
     clocks = range(1 + len(program.scalar_state))
+    outputs = program.outputs | ({"g": 0.0} if zero else {})
     return _KERNEL.format(
         title=title,
-        accessors="\n".join(
-            f"load_{name}, store_{name} = accessors({dtype!r}, {k}, {len(pointers)})"
-            for k, (name, dtype) in enumerate(zip(pointers, dtypes, strict=True))
-        ),
+        accessors="\n".join(accessors(pointers, dtypes)),
         clock_differs=" or ".join(f"clock[tensor, {k}] != clock[last, {k}]" for k in clocks),
-        prologue=_indent(_prologue(program, real), 16),
-        addresses=_indent(_addresses(program, pointers), 12),
-        body=_indent(_body(program, real, zero), 12),
+        prologue=indent(prologue(program, real), 16),
+        addresses=indent(addresses(program, pointers), 12),
+        body=indent(body(program, program.body, outputs, real), 12),
         FIRST_BLOCK=FIRST_BLOCK, LENGTH=LENGTH, GROUP=GROUP, BLOCK=BLOCK,
     )  # fmt: skip
 
 
-def _prologue(program: Program, real: str) -> list[str]:
+def accessors(pointers: Sequence[str], dtypes: Sequence[str]) -> list[str]:
+    """A load and a store for each array."""
+    return [
+        f"load_{name}, store_{name} = accessors({dtype!r}, {k}, {len(pointers)})"
+        for k, (name, dtype) in enumerate(zip(pointers, dtypes, strict=True))
+    ]
+
+
+def prologue(program: Program, real: str) -> list[str]:
     """The scalars, in float64, then those the body reads, in its precision."""
     inputs = {name: f"clock[tensor, {k}]" for k, name in enumerate(("t", *program.scalar_state))}
     inputs |= {name: f"groups[group, {k}]" for k, name in enumerate(program.scalars)}
-    lines = [f"{_wide(name)} = {value}" for name, value in inputs.items()]
-    lines += [f"{_wide(o.target)} = {_expression(o, [_wide(a) for a in o.args], 'float64')}" for o in program.prologue]
-    truths = {o.target for o in program.prologue if o.op in COMPARISONS}
-    for name in _scalars_of_body(program):
-        lines.append(f"{_name(name)} = {_wide(name)}" if name in truths else f"{_name(name)} = {real}({_wide(name)})")
+    lines = [f"{wide(name)} = {value}" for name, value in inputs.items()]
+    lines += [f"{wide(o.target)} = {_expression(o, [wide(a) for a in o.args], 'float64')}" for o in program.prologue]
+    truths = truths_of(program)
+    for name in scalars_of_body(program):
+        lines.append(f"{narrow(name)} = {wide(name)}" if name in truths else f"{narrow(name)} = {real}({wide(name)})")
     return lines
 
 
-def _scalars_of_body(program: Program) -> list[str]:
+def truths_of(program: Program) -> set[str]:
+    """The scalars that are true or false."""
+    return {o.target for o in program.prologue if o.op in COMPARISONS}
+
+
+def scalars_of_body(program: Program) -> list[str]:
+    """The scalars that the body reads, in order."""
     computed = {*program.arrays, *(o.target for o in program.body)}
     read = [a for o in program.body for a in o.args] + [program.outputs[a] for a in program.arrays if a != "g"]
     return list(dict.fromkeys(a for a in read if isinstance(a, str) and a not in computed))
 
 
-def _addresses(program: Program, pointers: list[str]) -> list[str]:
+def addresses(program: Program, pointers: Sequence[str]) -> list[str]:
+    """Where the arrays of a tensor lie; and its scalar state, stored."""
     lines = [f"at_{name} = table[tensor, {ADDRESSES + k}]" for k, name in enumerate(pointers)]
-    stores = [f"    store_{s}(at_{s}, 0, {_wide(program.outputs[s])})" for s in program.scalar_state]
+    stores = [f"    store_{s}(at_{s}, 0, {wide(program.outputs[s])})" for s in program.scalar_state]
     return lines + ([f"if table[tensor, {LENGTH}] != {RESTING}:", *stores] if stores else [])
 
 
-def _body(program: Program, real: str, zero: bool) -> list[str]:
-    read = {a for o in program.body for a in o.args} | {program.outputs[a] for a in program.arrays if a != "g"}
-    lines = [f"{_name(a)} = load_{a}(at_{a}, j)" for a in program.arrays if a in read]
-    lines += [f"{_name(o.target)} = {_expression(o, [_value(a, real) for a in o.args], real)}" for o in program.body]
+def body(program: Program, operations: Sequence[Operation], outputs: Mapping[str, str | float], real: str) -> list[str]:
+    """One element: what is read is loaded, the operations done, and what `outputs` has anew for an array stored."""
+    read = {a for o in operations for a in o.args} | {outputs[a] for a in program.arrays if a in outputs}
+    lines = [f"{narrow(a)} = load_{a}(at_{a}, j)" for a in program.arrays if a in read]
+    lines += [assignment(o, real) for o in operations]
     for name in program.arrays:
-        new = 0.0 if name == "g" and zero else program.outputs.get(name, name)
+        new = outputs.get(name, name)
         if new != name:
-            lines.append(f"store_{name}(at_{name}, j, {_value(new, real)})")
+            lines.append(f"store_{name}(at_{name}, j, {value(new, real)})")
     return lines
+
+
+def assignment(operation: Operation, real: str) -> str:
+    """An operation in the body's precision."""
+    return f"{narrow(operation.target)} = {_expression(operation, [value(a, real) for a in operation.args], real)}"
 
 
 def _expression(operation: Operation, args: list[str], real: str) -> str:
@@ -127,16 +147,19 @@ def _expression(operation: Operation, args: list[str], real: str) -> str:
     return _CALLS[operation.op].format(*args, one=f"{real}(1.0)", zero=f"{real}(0.0)")
 
 
-def _wide(name: str | float) -> str:
+def wide(name: str | float) -> str:
+    """A scalar, or a number, in float64."""
     return f"wide_{name}" if isinstance(name, str) else _literal(name)
 
 
-def _name(name: str) -> str:
+def narrow(name: str) -> str:
+    """A value in the body's precision."""
     return f"r_{name}"
 
 
-def _value(value: str | float, real: str) -> str:
-    return _name(value) if isinstance(value, str) else f"{real}({_literal(value)})"
+def value(given: str | float, real: str) -> str:
+    """A name or a number as the body has it."""
+    return narrow(given) if isinstance(given, str) else f"{real}({_literal(given)})"
 
 
 def _literal(number: float) -> str:
@@ -146,5 +169,6 @@ def _literal(number: float) -> str:
     return f"({text})"
 
 
-def _indent(lines: list[str], columns: int) -> str:
+def indent(lines: Sequence[str], columns: int) -> str:
+    """Lines of a block; `pass` where there are none."""
     return "\n".join(" " * columns + line for line in lines or ["pass"])

@@ -14,9 +14,10 @@ Every rule of `stepwell.rules` has a class here, under the rule's own names; `fr
 from stepwell import rules as _rules
 from stepwell.door import class_name as _class_name
 from stepwell.numpy.optimizer import Optimizer, from_rule
+from stepwell.numpy.rows import Rows
 
 _classes = {_class_name(rule): rule for rule in _rules.named.values()}
-__all__ = ["Optimizer", "from_rule", *_classes]
+__all__ = ["Optimizer", "Rows", "from_rule", *_classes]
 
 
 def __getattr__(name: str) -> type[Optimizer]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.kernels import cpu
+from stepwell.numpy.rows import Sparse, is_sparse, sparse
 
 Key = Any  # a name in a dict of parameters, or a position in a list
 
@@ -41,16 +42,20 @@ class Parameters:
             params[key] is p and p.flags.writeable for key, p in self.arrays.items()
         )
 
-    def gradients(self, grads: Any) -> dict[Key, np.ndarray]:
-        """The gradients that are there, by key; one that lies in the memory of a parameter is copied."""
+    def gradients(self, grads: Any) -> tuple[dict[Key, np.ndarray], dict[Key, Sparse]]:
+        """The gradients that are there, by key, dense and sparse; one that lies in a parameter's memory is copied."""
         given = keys_of(grads, "grads")
         if odd := set(given) ^ set(self.arrays):
             one = sorted(map(repr, odd))[0]
             raise KeyError(f"grads must have the parameters' keys (None: no gradient this time); {one} is in one only")
-        found = {}
+        found: dict[Key, np.ndarray] = {}
+        scattered: dict[Key, Sparse] = {}
         for key, p in self.arrays.items():
             g = grads[key]
             if g is None:
+                continue
+            if is_sparse(g):
+                scattered[key] = sparse(f"grads[{key!r}]", g, p)
                 continue
             if isinstance(g, np.generic):  # what NumPy makes of an array of no dimensions
                 g = np.asarray(g)
@@ -58,7 +63,7 @@ class Parameters:
                 got = f"{g.dtype} of shape {g.shape}" if isinstance(g, np.ndarray) else type(g).__name__
                 raise ValueError(f"grads[{key!r}] must be an array of {p.dtype} of shape {p.shape}; got {got}")
             found[key] = g.copy(order="K") if self._overlap(g) else g
-        return found
+        return found, scattered
 
     def _overlap(self, g: np.ndarray) -> bool:
         low, high = _span(g)

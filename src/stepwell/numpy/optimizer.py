@@ -10,11 +10,14 @@ import numpy as np
 
 from stepwell.domain import Rate, check
 from stepwell.door import class_name, signature
-from stepwell.kernels import cpu, eager, norm, pool
+from stepwell.kernels import cpu, norm, pool
+from stepwell.kernels.merge import INDICES, Merged
 from stepwell.kernels.trace import Program
+from stepwell.numpy import eager
 from stepwell.numpy.arrays import Key, Parameters, address, dense
 from stepwell.numpy.options import KEYWORDS, Options
-from stepwell.numpy.saved import Saved, check_fits, unpacked
+from stepwell.numpy.saved import Saved, check_fits, room, unpacked
+from stepwell.numpy.tables import Scattered, squares
 from stepwell.rule import Rule
 
 
@@ -25,7 +28,7 @@ class Optimizer:
         params: the arrays, updated in place; the same dict or list is read again at each step.
         lr and the rule's other hyperparameters; `lr` may be a schedule, a function from the step, from 0, to the rate.
         weight_decay, unless the rule has a decay of its own, maximize, clip_norm, ema (kept in `state[key]["ema"]`),
-            check_finite: see `Options`.
+            check_finite, sparse: see `Options`.
 
     Attributes:
         state: by key, the state arrays by the rule's names, and `step`, the number of updates.
@@ -50,40 +53,75 @@ class Optimizer:
         self.hyper = self.rule.complete(given)
         self.state: dict[Key, dict[str, Any]] = {}
         self.updates = 0
+        self._tables: dict[Key, Scattered] = {}
 
     def step(self, grads: Mapping[Key, Any] | Sequence[Any]) -> None:
         """Update every array whose gradient is not None.
 
         Args:
-            grads: gradients under the parameters' own keys or positions, each of its parameter's shape and dtype.
+            grads: gradients under the parameters' own keys or positions, each of its parameter's shape and dtype; or
+                `Rows` of it, or a sparse matrix of SciPy, whose stored entries are single numbers of the parameter.
 
         Raises:
             KeyError, TypeError, ValueError: a gradient that is missing, unknown, or of another shape or dtype.
+            IndexError: a sparse gradient names a row that its parameter does not have.
             FloatingPointError: with check_finite, a NaN or an infinity. Nothing has changed in any of these cases.
         """
         parameters = self._current()
-        arrays, found = parameters.arrays, parameters.gradients(grads)
-        if self.options.check_finite:
-            for key, g in found.items():
-                if not np.isfinite(g).all():
-                    raise FloatingPointError(f"the gradient of {key!r} has a NaN or an infinity; nothing was changed")
-        for key in found:
+        arrays = parameters.arrays
+        found, sparse = parameters.gradients(grads)
+        for key in (*found, *sparse):
             if key in self.state:
-                check_fits(key, self.state[key], arrays[key], self._array_names())
-        scalars = self._scalars(found)
+                check_fits(key, self.state[key], arrays[key], self._program)
+        merged = {key: self._scattered(key, arrays[key]).merge(g) for key, g in sparse.items()}
+        if self.options.check_finite:
+            _check_finite(found | {key: g.gradients for key, g in merged.items()})
+        scalars = self._scalars(found, merged)
         kinds: dict[str, list[Key]] = {}
         loose: list[Key] = []
         for key, g in found.items():
             p, state = arrays[key], self._state_of(key, arrays[key])
-            if cpu.usable() and dense(p, g, *(state[s] for s in self._array_names())):
+            if key in self._tables:
+                self._tables.pop(key).flush()
+            if cpu.usable() and not self._program.by_rows and dense(p, g, *(state[s] for s in self._array_names())):
                 kinds.setdefault(p.dtype.name, []).append(key)
             else:
                 loose.append(key)
         for dtype, keys in kinds.items():
             self._update(dtype, {key: arrays[key] for key in keys}, found, scalars)
         for key in loose:
-            self._update_eagerly(arrays[key], found[key], self.state[key], scalars)
+            eager.update(self.rule, self.options.stages, arrays[key], found[key], self.state[key], scalars)
+        for key, gradient in merged.items():
+            self._tables[key].step(gradient, scalars)
         self.updates += 1
+
+    def catch_up(self, key: Key, indices: Any = None) -> None:
+        """Let these rows of an array see every step so far; all rows where no indices are given.
+
+        With sparse="exact" the rows that no gradient names are behind until they are needed: before reading rows, call
+        this, or `flush` for all arrays. With sparse="lazy" there is nothing to do.
+
+        Args:
+            key: the array's name or position.
+            indices: int32 or int64, of any shape; rows counted along the first axis.
+
+        Raises:
+            KeyError: there is no such array. TypeError, IndexError: indices of another dtype, or outside the array.
+        """
+        if key not in self._current().arrays:
+            raise KeyError(
+                f"key must be that of a parameter, {', '.join(map(repr, self._current().arrays))}; got {key!r}"
+            )
+        rows = None if indices is None else np.ascontiguousarray(indices).reshape(-1)
+        if rows is not None and rows.dtype.name not in INDICES:
+            raise TypeError(f"indices must be int32 or int64; got {rows.dtype}")
+        if key in self._tables:
+            self._tables[key].flush() if rows is None else self._tables[key].catch_up(rows)
+
+    def flush(self) -> None:
+        """Let every row of every array see every step so far; saving and copying do so by themselves."""
+        for scattered in self._tables.values():
+            scattered.flush()
 
     def _current(self) -> Parameters:
         if self._parameters is None or not self._parameters.still(self.params):
@@ -97,23 +135,33 @@ class Optimizer:
     def _array_names(self) -> tuple[str, ...]:
         return self._program.arrays[2:]  # after p and g: the state, and the average
 
-    def _scalars(self, found: Mapping[Key, np.ndarray]) -> dict[str, float]:
+    def _scattered(self, key: Key, p: np.ndarray) -> Scattered:
+        state, stages = self._state_of(key, p), self.options.stages
+        old = self._tables.get(key)
+        if old is None or old.p is not p or old.state is not state:
+            if old is not None and old.table is not None:
+                old.table.refuse_moved([])
+            self._tables[key] = Scattered(p, state, self.rule, stages, self.options.sparse)
+        return self._tables[key]
+
+    def _scalars(self, found: Mapping[Key, np.ndarray], merged: Mapping[Key, Merged]) -> dict[str, float]:
         if self.schedule is not None:
             rate = self.schedule(self.updates)
             self.hyper["lr"] = check(Rate, f"lr, the schedule's value at step {self.updates},", rate)
         scale = -1.0 if self.options.maximize else 1.0
         if self.options.clip_norm is not None:
             with np.errstate(over="ignore"):
-                squares = sum(float(np.square(g, dtype=np.float64).sum()) for g in found.values())
-            scale *= norm.clip_factor(math.sqrt(squares), self.options.clip_norm)
+                dense_squares = sum(float(np.square(g, dtype=np.float64).sum()) for g in found.values())
+            total = dense_squares + squares(merged.values())
+            scale *= norm.clip_factor(math.sqrt(total), self.options.clip_norm)
         surround = {"grad_scale": scale, "l2_decay": self.options.weight_decay, "ema_decay": self.options.ema or 0.0}
         return {**self.hyper, **surround}
 
     def _state_of(self, key: Key, p: np.ndarray) -> dict[str, Any]:
         if key not in self.state:
-            arrays = self._array_names()
-            starts = {s: self.rule.start_of(s, self.hyper) for s in self.rule.state}
-            made: dict[str, Any] = {s: np.full_like(p, x) if s in arrays else np.full((), x) for s, x in starts.items()}
+            made: dict[str, Any] = {s: room(p, self._program, s) for s in self.rule.state}
+            for name, array in made.items():
+                array[...] = self.rule.start_of(name, self.hyper)
             if self.options.ema is not None:
                 made["ema"] = p.copy(order="K")
             self.state[key] = {**made, "step": 0}
@@ -137,18 +185,9 @@ class Optimizer:
         for key in params:
             self.state[key]["step"] += 1
 
-    def _update_eagerly(self, p: np.ndarray, g: np.ndarray, state: dict[str, Any], scalars: dict[str, float]) -> None:
-        wide = np.float32 if p.dtype.itemsize == 2 else p.dtype
-        arrays = {"p": p.astype(wide), "g": g.astype(wide)} | {s: state[s].astype(wide) for s in self._array_names()}
-        arrays |= {s: float(state[s]) for s in self.rule.state if s not in arrays}
-        with np.errstate(all="ignore"):  # as silent as the kernels
-            new = eager.step(self.rule, arrays, {**scalars, "t": state["step"] + 1}, self.options.stages)
-            for name, value in new.items():
-                (p if name == "p" else state[name])[...] = value
-        state["step"] += 1
-
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a later run needs, beside the arrays themselves and the schedule."""
+        self.flush()
         return Saved(self.rule.name, self.hyper, self.options, self.updates, self.state).packed()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -157,12 +196,21 @@ class Optimizer:
         Raises:
             ValueError: it is of another rule, or does not fit these arrays; nothing has changed.
         """
-        taken = unpacked(self.rule, self._program.scalar_state, self._current().arrays, state_dict)
+        self.flush()
+        taken = unpacked(self.rule, self._program, self._current().arrays, state_dict)
         self.hyper, self.options, self.updates, self.state = taken.hyper, taken.options, taken.updates, taken.state
+        self._tables = {}
 
     def __reduce__(self) -> Any:
+        self.flush()
         made = type(self) is from_rule(self.rule)  # a class that pickle finds by the rule's name, not by its own
-        return _blank, (self.rule if made else type(self),), {**self.__dict__, "_parameters": None}
+        return _blank, (self.rule if made else type(self),), {**self.__dict__, "_parameters": None, "_tables": {}}
+
+
+def _check_finite(gradients: Mapping[Key, np.ndarray]) -> None:
+    for key, g in gradients.items():
+        if not np.isfinite(g).all():
+            raise FloatingPointError(f"the gradient of {key!r} has a NaN or an infinity; nothing was changed")
 
 
 def _blank(kind: Rule | type[Optimizer]) -> Optimizer:

@@ -6,6 +6,7 @@ from typing import Any
 
 from stepwell.domain import Decay, NonNegative, Positive, check, optional
 from stepwell.kernels import Stages
+from stepwell.kernels.table import MODES
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Options:
         clip_norm: scale all gradients so that their global L2 norm is at most this.
         ema: keep an average of the arrays with this decay.
         check_finite: refuse gradients with a NaN or an infinity before anything changes.
+        sparse: what sparse gradients mean for the rows that they do not name: "lazy", nothing (but the step count and
+            the average move on); "exact", a gradient of 0, as a dense one has there: see `Optimizer.catch_up`.
     """
 
     weight_decay: float = 0.0
@@ -25,6 +28,7 @@ class Options:
     clip_norm: float | None = None
     ema: float | None = None
     check_finite: bool = False
+    sparse: str = MODES[0]
 
     def __post_init__(self):
         plain = {
@@ -37,6 +41,8 @@ class Options:
         for name in ("maximize", "check_finite"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False; got {getattr(self, name)!r}")
+        if self.sparse not in MODES:
+            raise ValueError(f"sparse must be {' or '.join(map(repr, MODES))}; got {self.sparse!r}")
 
     @property
     def stages(self) -> Stages:

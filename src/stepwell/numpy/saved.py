@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stepwell.kernels.trace import Program
 from stepwell.numpy.arrays import Key
 from stepwell.numpy.options import Options
 from stepwell.rule import Rule
@@ -36,8 +37,8 @@ class Saved:
         }  # fmt: skip
 
 
-def unpacked(rule: Rule, numbers: tuple[str, ...], params: Mapping[Key, np.ndarray], packed: Any) -> Saved:
-    """`packed` again, checked against the rule and its parameters; `numbers` names the states that are one number.
+def unpacked(rule: Rule, program: Program, params: Mapping[Key, np.ndarray], packed: Any) -> Saved:
+    """`packed` again, checked against the rule and its parameters; `program` knows what its states look like.
 
     Raises:
         ValueError: it is damaged, of another rule, or does not fit these arrays.
@@ -64,7 +65,7 @@ def unpacked(rule: Rule, numbers: tuple[str, ...], params: Mapping[Key, np.ndarr
         if not isinstance(own, Mapping) or set(own) != {*names, "step"}:
             found = ", ".join(map(str, own)) if isinstance(own, Mapping) else type(own).__name__
             raise ValueError(f"{where} must have {', '.join((*names, 'step'))}; got {found}")
-        state[key] = {s: _copied(f"{where}: {s}", own[s], None if s in numbers else params[key]) for s in names}
+        state[key] = {s: _copied(f"{where}: {s}", own[s], room(params[key], program, s)) for s in names}
         state[key]["step"] = _count(f"{where}: step", own["step"])
     return Saved(rule.name, hyper, options, _count("state_dict: updates", packed["updates"]), state)
 
@@ -79,8 +80,14 @@ def _count(name: str, value: Any) -> int:
     return count
 
 
-def _copied(name: str, value: Any, like: np.ndarray | None) -> np.ndarray:
-    copy = np.empty((), np.float64) if like is None else np.empty_like(like)
+def room(p: np.ndarray, program: Program, name: str) -> np.ndarray:
+    """An unfilled array for a state of `p`, or its average: a number in float64, or in the dtype of p, in its order."""
+    if name in program.scalar_state:
+        return np.empty((), np.float64)
+    return np.empty(program.shape_of(name, p.shape), p.dtype) if name in program.row_state else np.empty_like(p)
+
+
+def _copied(name: str, value: Any, copy: np.ndarray) -> np.ndarray:
     if np.shape(value) != copy.shape:
         raise ValueError(f"{name} must have the shape {copy.shape}; got {np.shape(value)}")
     array = np.asarray(value)
@@ -90,10 +97,10 @@ def _copied(name: str, value: Any, like: np.ndarray | None) -> np.ndarray:
     return copy
 
 
-def check_fits(key: Key, state: State, p: np.ndarray, arrays: tuple[str, ...]) -> None:
+def check_fits(key: Key, state: State, p: np.ndarray, program: Program) -> None:
     """Refuse an array that took the place of one of another shape or dtype."""
-    for name in arrays:
-        if state[name].shape != p.shape or state[name].dtype != p.dtype:
+    for name in program.arrays[2:]:
+        if state[name].shape != program.shape_of(name, p.shape) or state[name].dtype != p.dtype:
             raise ValueError(
                 f"params[{key!r}] is now {p.dtype} of shape {p.shape}; its state {name} is {state[name].dtype} "
                 f"of shape {state[name].shape}"

@@ -1,6 +1,6 @@
 """Adagrad: each coordinate scaled by the size of all its gradients so far."""
 
-from stepwell.rule import NonNegative, Rate, rule, sqrt
+from stepwell.rule import NonNegative, Rate, row_mean, rule, sqrt
 
 
 @rule(start={"s": "initial_accumulator"})
@@ -33,3 +33,14 @@ def adagrad_decayed(
     The form of torch.optim.Adagrad. <https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html>
     """
     return adagrad(g, s, lr=lr / (1 + (t - 1) * lr_decay), eps=eps, initial_accumulator=initial_accumulator)
+
+
+@rule(start={"s": "initial_accumulator"})
+def adagrad_rowwise(g, s, *, lr: Rate = 1e-2, eps: NonNegative = 1e-10, initial_accumulator: NonNegative = 0.0):
+    """Adagrad with one rate for each row of a table: the sum is of the mean of a row's squared gradients.
+
+    For embeddings in recommendation systems; FBGEMM's exact row-wise Adagrad, of Mudigere et al. (2022).
+    <https://arxiv.org/abs/2104.05158>
+    """
+    s = s + row_mean(g**2)
+    return lr * g / (sqrt(s) + eps), s

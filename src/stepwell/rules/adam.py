@@ -17,6 +17,17 @@ def adam(g, m, v, t, *, lr: Rate = 1e-3, beta1: Decay = 0.9, beta2: Decay = 0.99
 
 
 @rule
+def adam_eps_hat(g, m, v, t, *, lr: Rate = 1e-3, beta1: Decay = 0.9, beta2: Decay = 0.999, eps: NonNegative = 1e-8):
+    """Adam with ε beside the uncorrected root, as torch.optim.SparseAdam, Keras and TensorFlow have it.
+
+    Kingma & Ba (2015), end of section 2, where it is called ε̂. <https://arxiv.org/abs/1412.6980>
+    """
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    return lr * sqrt(1 - beta2**t) / (1 - beta1**t) * m / (sqrt(v) + eps), m, v
+
+
+@rule
 def amsgrad(
     g, m, v, v_max, t, *, lr: Rate = 1e-3, beta1: Decay = 0.9, beta2: Decay = 0.999, eps: NonNegative = 1e-8
 ):  # fmt: skip

@@ -18,11 +18,12 @@ except ImportError as error:
 from stepwell import rules as _rules
 from stepwell.door import class_name as _class_name
 from stepwell.torch.from_rule import RuleOptimizer, from_rule
-from stepwell.torch.named import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop
+from stepwell.torch.named import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop, SparseAdam
 from stepwell.torch.optimizer import Optimizer
 
 __all__ = [
-    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam", "RMSprop", "from_rule",
+    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam", "RMSprop", "SparseAdam",
+    "from_rule",
 ]  # fmt: skip
 
 _taken = {name.lower() for name in __all__}

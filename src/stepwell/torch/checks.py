@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from stepwell.domain import NonNegative, check
 from stepwell.kernels import Stages, cpu
-from stepwell.torch.eager import is_finite
-from stepwell.torch.state import SCHEDULE, UPDATES
+from stepwell.torch.coo import merged, refuse_outside
+from stepwell.torch.eager import HALF, is_finite
+from stepwell.torch.state import EMA, SCHEDULE, UPDATES, form, of
 
 if TYPE_CHECKING:
     from stepwell.torch.contract import Contract
@@ -29,6 +31,23 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False; got {value!r}")
     return value
+
+
+def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """`value` if it is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}; got {value!r}")
+    return value
+
+
+def indices(value: Any) -> np.ndarray:
+    """Rows of a table as a flat array of int32 or int64."""
+    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if isinstance(value, (list, tuple)) and not array.size:
+        array = array.astype(np.int64)
+    if array.dtype not in (np.int32, np.int64):
+        raise TypeError(f"indices must be int32 or int64; got {array.dtype}")
+    return np.ascontiguousarray(array).reshape(-1)
 
 
 def distinct(group: Mapping[str, Any]) -> None:
@@ -84,20 +103,22 @@ def gradients(optimizer: "Contract", finite: bool) -> None:
         for p in group["params"]:
             if p.grad is not None:
                 _gradient(p, p.grad)
-                if finite and not is_finite(p.grad):
+                if finite and not is_finite(p.grad if p.grad.layout is torch.strided else merged(p.grad).values()):
                     raise FloatingPointError(FINITE)
 
 
 def _gradient(p: Tensor, g: Tensor) -> None:
-    if g.layout is not torch.strided:
-        raise RuntimeError(
-            f"a gradient has layout {g.layout}; stepwell's torch optimizers take dense gradients "
-            "(build the layer with sparse=False, or call .to_dense() on the gradient)"
-        )
     if g.shape != p.shape:
         raise ValueError(f"a gradient has shape {tuple(g.shape)}; its parameter has {tuple(p.shape)}")
-    if g.dtype != p.dtype:
+    if not is_dtype_of(g, p):
         raise TypeError(f"a gradient has dtype {g.dtype}; its parameter has {p.dtype}")
+    if g.layout is not torch.strided:
+        refuse_outside(g)
+
+
+def is_dtype_of(g: Tensor, p: Tensor) -> bool:
+    """Whether a gradient has a dtype that its parameter can take: its own, or sparse halves for float32."""
+    return g.dtype == p.dtype or (g.layout is not torch.strided and p.dtype is torch.float32 and g.dtype in HALF)
 
 
 def mapping(state_dict: Any) -> None:
@@ -146,24 +167,24 @@ def _entry(optimizer: "Contract", options: dict[str, Any], index: Any, p: Tensor
     foreign = set(entry) - {*names, "step", "ema"}
     if missing and (present or foreign):
         raise ValueError(f"{where} lacks {missing[0]!r}; it has {', '.join(map(str, entry))}")
-    numbers = cpu.program(rule, Stages()).scalar_state
+    program = cpu.program(rule, Stages())
     for name in present:
-        if names[name] in numbers:
+        if names[name] in program.scalar_state:
             _number(f"{where}: {name}", entry[name])
         else:
-            _array(f"{where}: {name}", entry[name], p)
+            _array(f"{where}: {name}", entry[name], p, *form(p, program, names[name]))
     if entry.get("ema") is not None:
-        _array(f"{where}: ema", entry["ema"], p)
+        _array(f"{where}: ema", entry["ema"], p, *form(p, program, EMA))
     if entry.get("step") is not None:
         _number(f"{where}: step", entry["step"])
 
 
-def _array(what: str, value: Any, p: Tensor) -> None:
+def _array(what: str, value: Any, p: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     if not isinstance(value, Tensor):
         raise ValueError(f"{what} must be a tensor; got {type(value).__name__}")
-    if value.shape != p.shape:
-        raise ValueError(f"{what} has shape {tuple(value.shape)}; the parameter has {tuple(p.shape)}")
-    if value.layout is not torch.strided or value.is_meta or (value.is_complex() and not p.is_complex()):
+    if value.shape != shape:
+        raise ValueError(f"{what} has shape {tuple(value.shape)}; the parameter has {of(p, shape)}")
+    if value.layout is not torch.strided or value.is_meta or (value.is_complex() and not dtype.is_complex):
         raise ValueError(
             f"{what} must hold the parameter's numbers; got {value.layout} {value.dtype} on {value.device}"
         )

@@ -6,10 +6,12 @@ from typing import Any, ClassVar, TypedDict, Unpack
 import torch
 
 from stepwell.domain import Decay, Positive, optional
+from stepwell.kernels.table import MODES
 from stepwell.rule import Rule
 from stepwell.schedules import rate_at
-from stepwell.torch import checks, state
+from stepwell.torch import checks, reading, state
 from stepwell.torch.plan import Plan
+from stepwell.torch.rows import Rows
 from stepwell.torch.watched import Parameters, State
 
 Group = dict[str, Any]
@@ -22,12 +24,15 @@ class WholeStep(TypedDict, total=False):
     ema: keep an average of the weights with this decay; `swap_ema()` uses it.
     zero_grad: leave the gradients zero.
     check_finite: raise, before anything changes, if a gradient has a NaN or an infinity.
+    sparse: what sparse gradients mean for the rows that they do not name. "lazy": nothing (but the step count and the
+        average move on); "exact": a gradient of 0, as a dense one has there; see `Optimizer.catch_up`.
     """
 
     clip_norm: float | None
     ema: float | None
     zero_grad: bool
     check_finite: bool
+    sparse: str
 
 
 class Contract(torch.optim.Optimizer):
@@ -44,6 +49,8 @@ class Contract(torch.optim.Optimizer):
         self._ema = optional(Decay, "ema", whole_step.get("ema"))
         self._zero = checks.flag("zero_grad", whole_step.get("zero_grad", False))
         self._check_finite = checks.flag("check_finite", whole_step.get("check_finite", False))
+        self.sparse = checks.one_of("sparse", whole_step.get("sparse", MODES[0]), MODES)
+        self.tables: dict[torch.Tensor, Rows] = {}
         self._zero_after = False  # a gradient that several parameters share is zeroed when all have read it
         self._plan: Plan | None = None
         self._swapped = False
@@ -79,6 +86,8 @@ class Contract(torch.optim.Optimizer):
             group |= {state.SCHEDULE: group["lr"], state.UPDATES: 0, "lr": rate_at(group["lr"], 0)}
         super().add_param_group(group)
         self.param_groups[-1]["params"] = Parameters(self.param_groups[-1]["params"])
+        if self.sparse == "exact":
+            reading.watch(self, self.param_groups[-1]["params"])
 
     def load_state_dict(self, state_dict: Any) -> None:
         """Take over the state of this optimizer or of torch.optim's of the same name.
@@ -87,6 +96,7 @@ class Contract(torch.optim.Optimizer):
             ValueError: the state dict does not fit; it says what and where, and nothing has changed.
         """
         self._outside_swap("load_state_dict()")
+        self.flush()
         checks.mapping(state_dict)
         schedules = [group.get(state.SCHEDULE) for group in self.param_groups]
         loaded: dict[str, Any] = {}
@@ -110,11 +120,13 @@ class Contract(torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """As torch's: what `load_state_dict` takes, here and in torch.optim."""
         self._outside_swap("state_dict()")
+        self.flush()
         return super().state_dict()
 
     def __getstate__(self) -> dict[str, Any]:
         self._outside_swap("copying the optimizer")
-        own = ("_clip_norm", "_ema", "_zero", "_check_finite", "_zero_after")
+        self.flush()
+        own = ("_clip_norm", "_ema", "_zero", "_check_finite", "_zero_after", "sparse")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, values: dict[str, Any]) -> None:
@@ -123,12 +135,31 @@ class Contract(torch.optim.Optimizer):
         super().__setstate__(values)
         if entries is not None:
             self._state = State(entries)
-        self._plan, self._swapped = None, False
+        self._plan, self._swapped, self.tables = None, False, {}
         for group in self.param_groups:
+            if self.sparse == "exact":
+                reading.watch(self, group["params"])
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
         if not self._optimizer_state_dict_post_hooks:
             self.register_state_dict_post_hook(lambda _, packed: state.plain(packed))
+
+    def flush(self) -> None:
+        """Let every row of every table see every step so far.
+
+        With dense gradients, or sparse="lazy" without `ema`, there is nothing to do. Saving, loading, copying and
+        deleting the optimizer do so by themselves, and the state dict of an embedding layer; whoever reads a weight
+        otherwise, or copies the model, calls it first.
+        """
+        for rows in self.tables.values():
+            rows.refuse_moved()
+        for rows in self.tables.values():
+            rows.flush()
+
+    def settle(self, p: torch.Tensor) -> None:
+        """Let every row of one parameter see every step so far."""
+        if p in self.tables:
+            self.tables[p].flush()
 
     def hyperparameters(self, group: Group) -> dict[str, float]:
         """The rule's hyperparameters as a group gives them now."""

@@ -9,7 +9,14 @@ from stepwell.rule import Rule
 from stepwell.torch.contract import Group, WholeStep
 from stepwell.torch.optimizer import Optimizer
 
-OPTIONS = {"maximize": False, "clip_norm": None, "ema": None, "zero_grad": False, "check_finite": False}
+OPTIONS = {
+    "maximize": False,
+    "clip_norm": None,
+    "ema": None,
+    "zero_grad": False,
+    "check_finite": False,
+    "sparse": "lazy",
+}
 
 
 class RuleOptimizer(Optimizer):

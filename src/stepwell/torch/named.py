@@ -169,6 +169,29 @@ class AdamW(Adam):
             group["decoupled_weight_decay"] = True  # a checkpoint older than this option lacks it
 
 
+class SparseAdam(_Named):
+    """Adam for sparse gradients, ε beside the uncorrected root: torch.optim.SparseAdam. It takes dense ones too."""
+
+    arguments = _BETAS
+    state_names = _MOMENTS
+
+    def state_dict(self) -> Group:
+        """As torch's: its steps are integers, and rates made from a tensor would be rounded to single precision."""
+        packed = super().state_dict()
+        for entry in packed["state"].values():
+            entry |= {state.STEP: int(entry[state.STEP])}
+        return packed
+
+    def __init__(
+        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
+        maximize: bool = False, **whole_step: Unpack[WholeStep],
+    ):  # fmt: skip
+        super().__init__(locals())
+
+    def rule_of(self, group: Group) -> Rule:
+        return rules.adam_eps_hat
+
+
 class Adamax(_Named):
     """Adam in the largest norm: torch.optim.Adamax."""
 

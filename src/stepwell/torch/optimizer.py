@@ -59,11 +59,15 @@ class Optimizer(Contract):
         self._outside_swap("step()")
         found_inf = getattr(self, "found_inf", None)
         if found_inf is not None and float(found_inf):
-            if self._zero:
-                self.zero_grad(set_to_none=False)
-            return loss
+            return self._skipped(loss)
         plan = self._prepared()
         threads = torch.get_num_threads()
+        for loose in plan.loose:
+            loose.check()
+        for table in plan.tables:
+            table.merge(threads)
+        if found_inf is not None and not plan.rows_are_finite(threads):
+            return self._skipped(loss)  # finite values of one row may add up to infinity
         scale = self._gradient_scale(plan, threads)
         for k, group in enumerate(self.param_groups):
             plan.set_scalars(k, self._scalars(group, plan.signatures[k], scale))
@@ -71,6 +75,8 @@ class Optimizer(Contract):
             batch.run(threads)
         for loose in plan.loose:
             loose.run(plan.named_scalars(loose.group))
+        for table in plan.tables:
+            table.run(plan.values[table.group] or [], threads)
         if self._ema is not None:
             plan.average_resting(self._ema)
         if self._zero_after:
@@ -80,6 +86,35 @@ class Optimizer(Contract):
             if group.get(state.SCHEDULE) is not None:
                 group[state.UPDATES] += 1
         return loss
+
+    def _skipped(self, loss: Any) -> Any:
+        if self._zero:
+            self.zero_grad(set_to_none=False)
+        return loss
+
+    def catch_up(self, param: torch.Tensor, indices: Any = None) -> None:
+        """Let these rows of a parameter see every step so far; all rows where no indices are given.
+
+        With sparse="exact" the rows that no gradient names are behind until they are needed. nn.Embedding and
+        nn.EmbeddingBag have theirs brought up to date before they read them; whoever reads the parameter otherwise
+        calls this first (or `flush`, for all parameters).
+
+        Args:
+            param: one of the optimizer's parameters.
+            indices: int32 or int64, of any shape: rows, counted along the axes that gradients name (mostly the first).
+
+        Raises:
+            KeyError: `param` is none of the optimizer's.
+            TypeError: indices of another dtype.
+            IndexError: a row that the parameter does not have; nothing has changed.
+        """
+        if not any(p is param for group in self.param_groups for p in group["params"]):
+            raise KeyError(f"param must be a parameter of this optimizer; got a tensor of shape {tuple(param.shape)}")
+        rows = None if indices is None else checks.indices(indices)
+        if rows is None:
+            self.settle(param)
+        elif param in self.tables:
+            self.tables[param].catch_up(rows, torch.get_num_threads())
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Let all gradients go, or with set_to_none=False make them zero."""
@@ -101,7 +136,7 @@ class Optimizer(Contract):
 
     def _signature(self, group: Group, amp: bool) -> tuple[Rule, Stages]:
         rule = self.rule_of(group)
-        decay = "weight_decay" not in rule.hyperparameters and float(group["weight_decay"]) != 0.0
+        decay = "weight_decay" not in rule.hyperparameters and float(group.get("weight_decay", 0.0)) != 0.0
         scale = amp or bool(group["maximize"]) or self._clip_norm is not None
         return rule, _stages(scale, decay, self._ema is not None, self._zero and not self._zero_after)
 
@@ -142,6 +177,7 @@ class Optimizer(Contract):
         if self._ema is None or self._swapped:
             raise RuntimeError("swap_ema() needs an optimizer made with ema=…" if self._ema is None else
                                "swap_ema() is already in force")  # fmt: skip
+        self.flush()
         averages = {p: entry[state.EMA] for p, entry in self.state.items() if state.EMA in entry}
         with torch.no_grad():
             weights = {p: p.clone(memory_format=torch.preserve_format) for p in averages}

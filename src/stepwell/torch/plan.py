@@ -2,6 +2,7 @@
 
 import operator
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,11 +10,13 @@ import torch
 from torch import Tensor
 
 from stepwell.kernels import Stages, cpu
+from stepwell.kernels.rest import rest
 from stepwell.rule import Rule
-from stepwell.torch import native, state, watched
+from stepwell.torch import checks, native, rows, state, watched
 from stepwell.torch.batch import DTYPES, Batch, fits
-from stepwell.torch.eager import Loose
+from stepwell.torch.eager import Loose, LooseRows
 from stepwell.torch.native import GONE, MOVED, OTHER, SAME
+from stepwell.torch.rows import Rows
 
 if TYPE_CHECKING:
     from stepwell.torch.contract import Contract
@@ -28,6 +31,8 @@ Member = tuple[int, Tensor, dict[str, Tensor]]  # a parameter with its group's n
 
 class Plan:
     """The batches of kernel work, the parameters that no kernel takes, and the facts they were made for.
+
+    Parameters with sparse gradients are `tables`.
 
     A parameter with state but no gradient at present has its place too, and rests until it has one. Gradients are held
     between steps only while they turn out to be the same tensors each time; where the user lets them go after a step
@@ -46,6 +51,7 @@ class Plan:
         self.steps = 0
         self.batches: list[Batch] = []
         self.loose: list[Loose] = []
+        self.tables: list[Rows] = []
         self.values: list[list[float] | None] = [None] * len(signatures)
         self.rows: list[list[np.ndarray]] = [[] for _ in signatures]  # where each group's scalars are wanted
         self._build(owner)
@@ -59,12 +65,29 @@ class Plan:
                 if form is None:
                     continue
                 own = state.ready(owner, p, owner.param_groups[k], rule, stages)
-                if cpu.usable() and fits(p, p.detach() if p.grad is None else p.grad):
+                if form[-1] is SPARSE:
+                    self._add_sparse(owner, k, p, own)
+                    continue
+                owner.settle(p)
+                by_element = cpu.usable() and not cpu.program(rule, stages).by_rows
+                if by_element and fits(p, p.detach() if p.grad is None else p.grad):
                     kinds.setdefault((rule, stages, DTYPES[p.dtype]), []).append((k, p, own))
                 else:
                     self.loose.append(Loose(p, own, rule, stages, k))
         for (rule, stages, dtype), members in kinds.items():
             self._add_batch(rule, stages, dtype, members)
+
+    def _add_sparse(self, owner: "Contract", k: int, p: Tensor, own: dict[str, Tensor]) -> None:
+        rule, stages = self.signatures[k]
+        still = owner.sparse == "lazy" or not rest(rule, stages, lazy=False).moves
+        touched = replace(stages, zero=False)
+        if rows.fits(p, rule, stages):
+            table = Rows(p, own, rule, touched, k, owner.sparse, stages.zero)
+            table.continue_from(owner.tables.get(p))
+            owner.tables[p] = table
+            self.tables.append(table)
+        else:
+            self.loose.append(LooseRows(p, own, rule, stages, k, still=still))
 
     def _add_batch(self, rule: Rule, stages: Stages, dtype: str, members: list[Member]) -> None:
         program = cpu.program(rule, stages)
@@ -84,6 +107,8 @@ class Plan:
     def still_holds(self, owner: "Contract", signatures: list[tuple[Rule, Stages]]) -> bool:
         """Whether the plan is good for the gradients as they are now; new ones of the old kind are taken in."""
         if self.changes != watched.changes or signatures != self.signatures:
+            return False
+        if not all(table.is_as_made() for table in self.tables):
             return False
         if any(group["params"] is not params for group, params in zip(owner.param_groups, self.params, strict=True)):
             return False
@@ -128,22 +153,33 @@ class Plan:
     @property
     def shares_gradients(self) -> bool:
         """Whether one gradient is that of several parameters, as far as their first addresses tell."""
-        found = np.concatenate([np.zeros(0, np.int64), *(batch.gradient_addresses() for batch in self.batches)])
+        loose = [x.p.grad.data_ptr() for x in self.loose if x.p.grad is not None and x.p.grad.layout is torch.strided]
+        found = np.concatenate([np.array(loose, np.int64), *(batch.gradient_addresses() for batch in self.batches)])
         return len(np.unique(found)) < len(found)
 
     @torch.no_grad()
     def average_resting(self, decay: float) -> None:
         """The averages of parameters that had no gradient move too."""
-        for p, average in (pair for each in (*self.batches, *self.loose) for pair in each.resting()):
+        for p, average in (pair for each in (*self.batches, *self.loose, *self.tables) for pair in each.resting()):
             average.lerp_(p.detach().to(average.dtype), 1 - decay)
 
     def all_finite(self, threads: int) -> bool:
         """Whether no gradient has a NaN or an infinity."""
-        return all(b.all_finite(threads) for b in self.batches) and all(x.gradient_is_finite() for x in self.loose)
+        return (
+            all(b.all_finite(threads) for b in self.batches)
+            and all(x.gradient_is_finite() for x in self.loose)
+            and all(x.is_finite(threads) for x in self.tables)
+        )
+
+    def rows_are_finite(self, threads: int) -> bool:
+        """Whether no merged row of a sparse gradient has a NaN or an infinity."""
+        loose = (x for x in self.loose if isinstance(x, LooseRows))
+        return all(x.is_finite(threads) for x in self.tables) and all(x.gradient_is_finite() for x in loose)
 
     def sum_of_squares(self, threads: int) -> float:
         """Σg² over all parameters."""
-        return sum(b.sum_of_squares(threads) for b in self.batches) + sum(x.sum_of_squares() for x in self.loose)
+        kernels = sum(x.sum_of_squares(threads) for x in (*self.batches, *self.tables))
+        return kernels + sum(x.sum_of_squares() for x in self.loose)
 
     def named_scalars(self, k: int) -> dict[str, float]:
         """Group k's scalars by name."""
@@ -167,14 +203,17 @@ def _seen(now: np.ndarray, before: "list[weakref.ref[Tensor] | None]") -> bool:
     return all(g is (r and r()) for g, r in zip(now, before, strict=True))
 
 
-Form = tuple[torch.dtype, torch.Size, tuple[int, ...], tuple[int, ...]]
+SPARSE = None  # in place of a gradient's strides
+Form = tuple[torch.dtype, torch.Size, tuple[int, ...], tuple[int, ...] | None]
 
 
 def _form(p: Tensor, owner: "Contract") -> Form | None:
     """How a parameter and its gradient lie in memory; None where there is neither a gradient nor a past."""
     if p.grad is not None:
-        return p.dtype, p.shape, p.stride(), p.grad.stride() if p.grad.layout is torch.strided else ()
-    return (p.dtype, p.shape, p.stride(), p.stride()) if state.STEP in owner.state.get(p, ()) else None
+        return p.dtype, p.shape, p.stride(), p.grad.stride() if p.grad.layout is torch.strided else SPARSE
+    if state.STEP not in owner.state.get(p, ()):
+        return None
+    return p.dtype, p.shape, p.stride(), SPARSE if p in owner.tables else p.stride()
 
 
 def _all_alike(params: list[Tensor], grads: np.ndarray, forms: list[Form | None]) -> bool:
@@ -186,6 +225,14 @@ def _alike(p: Tensor, g: Tensor | None, form: Form | None) -> bool:
     if g is None or form is None:
         return g is None
     dtype, shape, stride, gradient_stride = form
+    if gradient_stride is SPARSE:
+        return (
+            g.layout is not torch.strided
+            and g.shape == shape
+            and p.stride() == stride
+            and p.dtype is dtype
+            and checks.is_dtype_of(g, p)
+        )
     return (
         type(g) is Tensor
         and g.layout is torch.strided

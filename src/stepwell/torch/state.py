@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from stepwell.kernels import Stages, cpu
+from stepwell.kernels.trace import Program
 from stepwell.rule import Rule
 from stepwell.torch.eager import HALF
 
@@ -32,19 +33,42 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
         if state.get(key) is None:
             source = rule.start[name]
             start = optimizer.hyperparameter(group, source) if isinstance(source, str) else source
-            state[key] = torch.tensor(start, dtype=NUMBER_DTYPE) if name in program.scalar_state else _full(p, start)
-        named[name] = _as_number(state, key, NUMBER_DTYPE) if name in program.scalar_state else _as_array(state, key, p)
+            state[key] = _started(p, program, name, start)
+        if name in program.scalar_state:
+            named[name] = _as_number(state, key, NUMBER_DTYPE)
+        else:
+            named[name] = _as_array(state, key, p, program, name)
     if stages.ema:
         if state.get(EMA) is None:
-            state[EMA] = p.detach().to(_average_dtype(p), copy=True, memory_format=torch.preserve_format)
-        named[EMA] = _as_array(state, EMA, p, _average_dtype(p))
+            state[EMA] = _room(p, program, EMA).copy_(p.detach())
+        named[EMA] = _as_array(state, EMA, p, program, EMA)
     return named
 
 
-def _full(p: Tensor, value: float) -> Tensor:
-    if p.is_complex():
-        return torch.full_like(p, complex(value, value), memory_format=torch.preserve_format, requires_grad=False)
-    return torch.full_like(p, value, memory_format=torch.preserve_format, requires_grad=False)
+def form(p: Tensor, program: Program, name: str) -> tuple[tuple[int, ...], torch.dtype]:
+    """The shape and dtype of a state of `p`, or of its average, that is no number.
+
+    One number a row is real: a row of complex numbers is that of their real and imaginary parts. An average of
+    half-precision weights is kept in float32: in theirs it would not move.
+    """
+    if name in program.row_state:
+        return program.shape_of(name, p.shape), p.dtype.to_real()
+    return p.shape, torch.float32 if name == EMA and p.dtype in HALF else p.dtype
+
+
+def _room(p: Tensor, program: Program, name: str) -> Tensor:
+    """An unfilled tensor of that form, on the device of `p` and in its order in memory."""
+    shape, dtype = form(p, program, name)
+    if name in program.row_state:
+        return p.detach().new_empty(shape, dtype=dtype)
+    return torch.empty_like(p, dtype=dtype, memory_format=torch.preserve_format, requires_grad=False)
+
+
+def _started(p: Tensor, program: Program, name: str, value: float) -> Tensor:
+    if name in program.scalar_state:
+        return torch.tensor(value, dtype=NUMBER_DTYPE)
+    made = _room(p, program, name)
+    return made.fill_(complex(value, value) if made.is_complex() else value)
 
 
 def _number(value: Any) -> float | None:
@@ -58,24 +82,24 @@ def _as_number(state: dict[str, Any], key: str, dtype: torch.dtype) -> Tensor:
     return state[key]
 
 
-def _average_dtype(p: Tensor) -> torch.dtype:
-    """An average of half-precision weights is kept in float32: in theirs it would not move."""
-    return torch.float32 if p.dtype in HALF else p.dtype
-
-
-def _as_array(state: dict[str, Any], key: str, p: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The state in the parameter's own dtype (or `dtype`), device and order in memory."""
-    value, dtype = state[key], dtype or p.dtype
-    if value.shape != p.shape:
+def _as_array(state: dict[str, Any], key: str, p: Tensor, program: Program, name: str) -> Tensor:
+    """The state in the form that it should have, and on the device and in the order in memory of its parameter."""
+    value, (shape, dtype) = state[key], form(p, program, name)
+    if value.shape != shape:
         raise ValueError(
-            f"the state {key} has shape {tuple(value.shape)}; its parameter has {tuple(p.shape)}. A parameter that "
+            f"the state {key} has shape {tuple(value.shape)}; its parameter has {of(p, shape)}. A parameter that "
             "changes its shape needs new state (delete optimizer.state[p])"
         )
     if value.dtype != dtype or value.device != p.device or value.stride() != p.stride():
-        like = torch.empty_like(p, dtype=dtype, memory_format=torch.preserve_format, requires_grad=False)
+        like = _room(p, program, name)
         if value.dtype != dtype or value.device != p.device or value.stride() != like.stride():
             state[key] = like.copy_(value)
     return state[key]
+
+
+def of(p: Tensor, shape: tuple[int, ...]) -> str:
+    """The shape of a parameter, and that of its state where it is another, for an error."""
+    return f"{tuple(p.shape)}" + ("" if shape == p.shape else f", whose rows want {tuple(shape)}")
 
 
 def plain(packed: dict[str, Any]) -> dict[str, Any]:

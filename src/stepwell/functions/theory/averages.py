@@ -60,8 +60,8 @@ def average_weights(rule: Rule | str, steps: Period, state: str = "v", **hyper: 
 
     def response(gradients: np.ndarray) -> np.ndarray:
         after_rest = np.concatenate([[0.0], gradients])  # the first step of some rules is special
-        pair = np.stack([after_rest, np.zeros_like(after_rest)], axis=1)
-        kept = np.array([np.broadcast_to(s[state], 2) for _, s in feed(rule, pair, complete)], dtype=np.float64)
+        pair = np.stack([after_rest, np.zeros_like(after_rest)], axis=1)[..., None]  # each a row of its own
+        kept = np.array([np.broadcast_to(s[state], (2, 1)) for _, s in feed(rule, pair, complete)], np.float64)[..., 0]
         return (kept[1:, 0] - kept[1:, 1])[: len(gradients)]
 
     length = max(steps, PROBE)

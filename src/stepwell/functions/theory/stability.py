@@ -138,9 +138,9 @@ class _Update:
 
     def __call__(self, points: np.ndarray, curvature: float) -> np.ndarray:
         """(p', state') of each (p, state), shape (count, 1 + states)."""
-        arrays = dict(zip(self.names, points.T, strict=True))
+        arrays = dict(zip(self.names, points.T[..., None], strict=True))  # each point is a row of its own
         step, *new = self.rule.bind({**arrays, "g": curvature * arrays["p"], "t": LATE}, self.hyper)
-        return np.stack([np.broadcast_to(a, len(points)) for a in (arrays["p"] - step, *new)], axis=1)
+        return np.concatenate([np.broadcast_to(a, (len(points), 1)) for a in (arrays["p"] - step, *new)], axis=1)
 
     def _rest(self) -> np.ndarray:
         """Where the state stays at g = 0: held, or what it comes to from its start."""
