@@ -123,11 +123,6 @@ def all_finite(gradient: Merged, threads: int) -> bool:
     return norm.all_finite(_flat(gradient), 0, gradient.gradients.dtype.name, threads)
 
 
-def first_not_finite(gradient: Merged) -> int:
-    """The row of the first NaN or infinity."""
-    return int(gradient.rows[~np.isfinite(gradient.gradients).all(axis=1)][0])
-
-
 def _flat(gradient: Merged) -> np.ndarray:
     table = cpu.layout([gradient.gradients.size], [0], ADDRESSES + 1)
     table[0, ADDRESSES] = gradient.gradients.__array_interface__["data"][0]
