@@ -217,3 +217,53 @@ def test_an_optimizer_that_goes_leaves_rows_that_have_seen_every_step() -> None:
     del both.mine
     gc.collect()
     assert all(error(p, q) < 1e-12 for p, q in tables_of(both))
+
+
+class Shifted(torch.nn.Embedding):
+    """A layer that reads other rows than it is given."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward((input + 7) % ROWS)
+
+
+@pytest.mark.parametrize("how", ["forward", "hook"])
+def test_a_layer_that_changes_its_indices_reads_rows_that_have_seen_every_step(how: str) -> None:
+    def made(sparse: bool) -> torch.nn.Embedding:
+        torch.manual_seed(0)
+        layer = (Shifted if how == "forward" else torch.nn.Embedding)(ROWS, WIDTH, sparse=sparse)
+        if how == "hook":
+            layer.register_forward_pre_hook(lambda _, inputs: ((inputs[0] + 7) % ROWS,))
+        return layer
+
+    mine, yours = made(True), made(False)
+    pairs = [
+        (mine, door.AdamW(mine.parameters(), lr=0.1, sparse="exact")),
+        (yours, torch.optim.AdamW(yours.parameters(), lr=0.1)),
+    ]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(30):
+        x = torch.randint(ROWS, (3,), generator=generator)
+        for layer, optimizer in pairs:
+            optimizer.zero_grad()
+            (layer(x) - 1).square().sum().backward()
+            optimizer.step()
+    assert_models_agree(mine, yours, 1e-12)
+
+
+def test_an_optimizer_that_has_loaded_a_state_leaves_rows_that_have_seen_every_step() -> None:
+    both = trained(5)
+    both.mine.load_state_dict(both.mine.state_dict())
+    both.train(10)
+    del both.mine
+    gc.collect()
+    assert all(error(p, q) < 1e-12 for p, q in tables_of(both))
+
+
+def test_layers_keep_nothing_of_an_optimizer_that_is_gone() -> None:
+    both = trained(2)
+    layer = both.net.tables[0]
+    assert layer._state_dict_pre_hooks
+    del both.mine, both.yours
+    gc.collect()
+    assert not layer._state_dict_pre_hooks
+    assert b"stepwell" not in pickle.dumps(layer)

@@ -25,6 +25,8 @@ BOUND = {"float32": 2.0**-24, "float64": 1e-13}  # of the closed form's error, r
 FADED = {"float32": 2.0**-40, "float64": 2.0**-60}  # a step's share of the drift from which on the rest is left out
 
 
+TINY = {"float32": 2.0**-120, "float64": 2.0**-1016}  # nearly the smallest that has all its digits
+
 BOOKS = "float64[:, ::1], float64[:, ::1], float64[:, ::1]"
 SIGNATURE = f"int64({BOOKS}, float64[::1], int64, int64, float64[:, ::1], float64[:, ::1])"
 
@@ -67,7 +69,10 @@ for k in range(low, count + 1):
 for block in range(low // {BLOCK}):
     since[{KEEP}, block] *= keep
 {scale_blocks}
-while low + {BLOCK} <= count and entries[{REACH}, low : low + {BLOCK}].max() < {OPEN}:
+while low + {BLOCK} <= count:
+    replayed = entries[{FLAG}, low : low + {BLOCK}] == {IRREGULAR}  # nothing of these entries is ever wanted
+    if not (replayed | (entries[{REACH}, low : low + {BLOCK}] < {OPEN})).all():
+        break
     since[{KEEP}, low // {BLOCK}] = 1.0
     since[{FLAG}, low // {BLOCK}] = {GOOD}
     for row in range({SCALES}, {SCALES} + {scales}):

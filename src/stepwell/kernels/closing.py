@@ -44,7 +44,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Closed:
-    """The closed form; `scales` names the states that shrink, `divisors` those whose scale must not be 0.
+    """The closed form.
+
+    `scales` names the states that shrink; `divisors`, those of them whose scale must not be 0; `signs`, those whose
+    sign moves the parameter.
 
     Its numbers are outputs of the program. keep, drift, spread: of the formula above. scale_…: of each such state.
     regular_…: what must be true of a step.
@@ -52,6 +55,7 @@ class Closed:
 
     scales: tuple[str, ...]
     divisors: frozenset[str]
+    signs: frozenset[str]
     drift: Form | None
     conditions: tuple[str, ...]
 
@@ -68,6 +72,8 @@ class Closing:
         self.conditions: list[Expr] = []
         self.numbers: dict[str, Expr] = {}
         self.divisors: set[str] = set()
+        self.signs: set[str] = set()
+        self.forms: dict[Expr, Form] = {}
 
     def closed(self, new: Mapping[str, Expr], shrinking: Iterable[str]) -> Closed | None:
         """The closed form, with its numbers in `numbers`; `shrinking` names states whose scale must not be above 1."""
@@ -86,7 +92,7 @@ class Closing:
         self.numbers = {"keep": simplified(keep, {}), **{f"scale_{s}": x for s, x in scales.items()}, **conditions}
         if drift is not None:
             self.numbers |= {"drift": drift.factor} | ({"spread": drift.sum.spread} if drift.sum is not None else {})
-        return Closed(tuple(scales), frozenset(self.divisors), drift, tuple(conditions))
+        return Closed(tuple(scales), frozenset(self.divisors), frozenset(self.signs), drift, tuple(conditions))
 
     def _multiple(self, name: str, form: Form) -> Expr:
         if repr(form.top) != repr(symbol(name)) or form.sum is not None:
@@ -99,6 +105,8 @@ class Closing:
         if len(forms) > 1 or (
             forms[0].sum is not None and (forms[0].power != -1 or "p" in _names_of_sum(forms[0].sum))
         ):
+            raise _Open
+        if len(names_in(forms[0].top)) > 1:  # a product of states may be too large where the rule's own order is not
             raise _Open
         self.divisors |= {s for s, power in forms[0].scale.items() if power < 0}
         if forms[0].sum is not None:
@@ -122,7 +130,9 @@ class Closing:
         return names_in(expr) <= self.scalars
 
     def _form(self, expr: Expr, factor: Expr = ONE) -> Form:
-        form = self._whole(expr)
+        if expr not in self.forms:
+            self.forms[expr] = self._whole(expr)
+        form = self.forms[expr]
         return replace(form, factor=factor * form.factor)
 
     def _whole(self, expr: Expr) -> Form:
@@ -144,9 +154,11 @@ class Closing:
         if expr.op == "neg":
             return replace(form, factor=-form.factor)
         if expr.op == "sqrt":
+            self.conditions.append(Expr(">=", (form.factor, ZERO)))
             return Form(sqrt(form.factor), _times(form.scale, 0.5), sqrt(form.top))
         if expr.op == "sign":
             self.divisors |= form.scale.keys()
+            self.signs |= form.scale.keys()
             return Form(sign(form.factor), {}, sign(form.top))
         return Form(abs(form.factor), form.scale, abs(form.top))
 

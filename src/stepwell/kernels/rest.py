@@ -45,20 +45,26 @@ def rest(rule: Rule, stages: Stages, lazy: bool) -> Rest:
     new = {name: Expr.of(value) for name, value in new.items()}
     known: dict[Expr, Expr] = {}
     outputs = {name: simplified(expr, known) for name, expr in new.items()}
-    held = {} if lazy else {new[s]: (symbols[s], symbols[r]) for s, r in _largest(full, outputs)}
+    held = {} if lazy else {new[s]: (symbols[s], symbols[r]) for s, r in _largest(rule, full, outputs)}
     known = {expr: symbol for expr, (symbol, _) in held.items()}
     arrays = {
         name: simplified(new[name], known) for name in ("p", *rule.state, "ema") if name in new and name not in numbers
     }
     closing = Closing({*rule.hyperparameters, *stages.scalars, *numbers, "t"})
     closed = closing.closed(arrays, [r.args[0] for _, r in held.values()])
+    if closed is not None and program.row_state and (closed.scales or closed.drift is not None):
+        closed = None  # it goes element by element
     return Rest(numbered(rule, stages, outputs | closing.numbers, numbers, program.row_state), closed)
 
 
-def _largest(full: Mapping[str, Any], new: Mapping[str, Expr]) -> Iterator[tuple[str, str]]:
-    """States that are the largest value another state ever had, and that one: where it shrinks, they do not change."""
+def _largest(rule: Rule, full: Mapping[str, Any], new: Mapping[str, Expr]) -> Iterator[tuple[str, str]]:
+    """States that are the largest value another state ever had, and that one; both start at 0.
+
+    So they are never below 0, nor below the other, and do not change while it shrinks.
+    """
     for name, expr in full.items():
         if isinstance(expr, Expr) and expr.op == "maximum" and any(repr(a) == repr(symbol(name)) for a in expr.args):
             others = [s for s, value in full.items() if s != name and any(a is value for a in expr.args)]
-            if others and names_in(new[others[0]]) & full.keys() == {others[0]}:
+            from_zero = others and rule.start.get(name) == rule.start.get(others[0]) == 0.0
+            if from_zero and names_in(new[others[0]]) & full.keys() == {others[0]}:
                 yield name, others[0]

@@ -47,6 +47,7 @@ def settle(table, entries, since, history, rows, slots, width, count, low, high)
         slot = slots[k]
 {flag}
         start = slot
+{faint}
         while slot < count and {more}:
 {idle}
 {scalars}
@@ -63,7 +64,15 @@ _FLAG = """\
 flag = max(entries[{FLAG}, slot], since[{FLAG}, slot // {BLOCK}]) if slot < count else {GOOD}
 """
 
-_MORE = "(flag == {IRREGULAR} or (flag == {COARSE} and slot - start < entries[{REACH}, start]))"
+_FAINT = """\
+if slot < count:
+    fade = entries[{row}, slot] * since[{since}, slot // {BLOCK}]
+    for j in range(first, first + width):
+        size = abs(float64(load_{state}(at_{state}, j)))
+        faint = faint or (size > 0.0 and size * fade < {tiny})
+"""
+
+_MORE = "({faint}flag == {IRREGULAR} or (flag == {COARSE} and slot - start < entries[{REACH}, start]))"
 
 _IDLE = """\
 if flag == {COARSE}:
@@ -99,17 +108,28 @@ def source(title: str, rest: Rest, storage: Sequence[str]) -> str:
         for i, name in enumerate(scalars_of_body(program))
     ]  # fmt: skip
     flag = [] if closed is None else advance.filled(_FLAG).splitlines()
-    more = "True" if closed is None else advance.filled(_MORE)
+    faint = _faint(closed, real)
+    more = "True" if closed is None else advance.filled(_MORE, faint="faint or " if faint else "")
     return _SETTLE.format(
         title=title, ahead=8, more=more,
         accessors="\n".join(accessors(program.arrays, storage)),
         addresses=indent([f"at_{a} = table[tensor, {ADDRESSES + i}]" for i, a in enumerate(program.arrays)], 4),
         prefetches=indent(prefetches(program, stored), 12),
-        flag=indent(flag, 8), next_flag=indent(flag, 12),
+        faint=indent(faint, 8), flag=indent(flag, 8), next_flag=indent(flag, 12),
         idle=indent(_idle(closed, real), 12),
         scalars=indent(scalars, 12), row=indent(row, 12), element=indent(element, 16), stores=indent(stores, 12),
         closed=indent([] if closed is None else _closing(rest, closed, real), 8),
     )  # fmt: skip
+
+
+def _faint(closed: Closed | None, real: str) -> list[str]:
+    """A state whose sign counts and that fades to nothing: only the steps themselves know when its sign is lost."""
+    lines: list[str] = []
+    for k, state in enumerate(closed.scales if closed is not None else ()):
+        if closed is not None and state in closed.signs:
+            given = {"row": advance.SCALES + k, "since": 2 + k, "state": state, "tiny": advance.TINY[real]}
+            lines += advance.filled(_FAINT, **given).splitlines()
+    return ["faint = False", *lines] if lines else []
 
 
 def _idle(closed: Closed | None, real: str) -> list[str]:

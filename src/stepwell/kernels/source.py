@@ -122,9 +122,10 @@ def addresses(program: Program, pointers: Sequence[str]) -> list[str]:
 def body(program: Program, operations: Sequence[Operation], outputs: Mapping[str, str | float], real: str) -> list[str]:
     """One element: what is read is loaded, the operations done, and what `outputs` has anew for an array stored."""
     read = {a for o in operations for a in o.args} | {outputs[a] for a in program.arrays if a in outputs}
-    lines = [f"{narrow(a)} = load_{a}(at_{a}, j)" for a in program.arrays if a in read]
+    elementwise = [a for a in program.arrays if a not in program.row_state]
+    lines = [f"{narrow(a)} = load_{a}(at_{a}, j)" for a in elementwise if a in read]
     lines += [assignment(o, real) for o in operations]
-    for name in program.arrays:
+    for name in elementwise:
         new = outputs.get(name, name)
         if new != name:
             lines.append(f"store_{name}(at_{name}, j, {value(new, real)})")

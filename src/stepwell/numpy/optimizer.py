@@ -16,6 +16,7 @@ from stepwell.kernels.trace import Program
 from stepwell.numpy import eager
 from stepwell.numpy.arrays import Key, Parameters, address, dense
 from stepwell.numpy.options import KEYWORDS, Options
+from stepwell.numpy.rows import Sparse, plain
 from stepwell.numpy.saved import Saved, check_fits, room, unpacked
 from stepwell.numpy.tables import Scattered, squares
 from stepwell.rule import Rule
@@ -73,7 +74,8 @@ class Optimizer:
         for key in (*found, *sparse):
             if key in self.state:
                 check_fits(key, self.state[key], arrays[key], self._program)
-        merged = {key: self._scattered(key, arrays[key]).merge(g) for key, g in sparse.items()}
+        self._refuse_moved(arrays)
+        merged = self._merged(arrays, sparse)
         if self.options.check_finite:
             _check_finite(found | {key: g.gradients for key, g in merged.items()})
         scalars = self._scalars(found, merged)
@@ -112,14 +114,16 @@ class Optimizer:
             raise KeyError(
                 f"key must be that of a parameter, {', '.join(map(repr, self._current().arrays))}; got {key!r}"
             )
-        rows = None if indices is None else np.ascontiguousarray(indices).reshape(-1)
+        rows = None if indices is None else plain(indices).reshape(-1)
         if rows is not None and rows.dtype.name not in INDICES:
             raise TypeError(f"indices must be int32 or int64; got {rows.dtype}")
+        self._refuse_moved(self.params)
         if key in self._tables:
             self._tables[key].flush() if rows is None else self._tables[key].catch_up(rows)
 
     def flush(self) -> None:
         """Let every row of every array see every step so far; saving and copying do so by themselves."""
+        self._refuse_moved(self.params)
         for scattered in self._tables.values():
             scattered.flush()
 
@@ -135,14 +139,26 @@ class Optimizer:
     def _array_names(self) -> tuple[str, ...]:
         return self._program.arrays[2:]  # after p and g: the state, and the average
 
+    def _merged(self, arrays: Mapping[Key, np.ndarray], sparse: Mapping[Key, Sparse]) -> dict[Key, Merged]:
+        """Sparse gradients with each row once; where one is refused, no state is left behind."""
+        fresh = [key for key in sparse if key not in self.state]
+        try:
+            return {key: self._scattered(key, arrays[key]).merge(g) for key, g in sparse.items()}
+        except (IndexError, RuntimeError):
+            for key in fresh:
+                self.state.pop(key, None)
+                self._tables.pop(key, None)
+            raise
+
     def _scattered(self, key: Key, p: np.ndarray) -> Scattered:
-        state, stages = self._state_of(key, p), self.options.stages
-        old = self._tables.get(key)
+        state, old = self._state_of(key, p), self._tables.get(key)
         if old is None or old.p is not p or old.state is not state:
-            if old is not None and old.table is not None:
-                old.table.refuse_moved([])
-            self._tables[key] = Scattered(p, state, self.rule, stages, self.options.sparse)
+            self._tables[key] = Scattered(p, state, self.rule, self.options.stages, self.options.sparse)
         return self._tables[key]
+
+    def _refuse_moved(self, arrays: Mapping[Key, Any]) -> None:
+        for key, scattered in self._tables.items():
+            scattered.refuse_moved(arrays[key], self.state[key])
 
     def _scalars(self, found: Mapping[Key, np.ndarray], merged: Mapping[Key, Merged]) -> dict[str, float]:
         if self.schedule is not None:

@@ -52,7 +52,7 @@ def sparse(name: str, g: Any, p: np.ndarray) -> Sparse:
         TypeError, ValueError: indices or values of another dtype or shape than the parameter wants.
     """
     if isinstance(g, Rows):
-        indices, values, axes = np.asarray(g.indices), np.asarray(g.values), 1
+        indices, values, axes = plain(g.indices), plain(g.values), 1
         if indices.dtype.name not in INDICES or indices.ndim != 1:
             raise TypeError(f"{name}.indices must be int32 or int64, of one axis; got {indices.dtype} {indices.shape}")
         wanted = (len(indices), *p.shape[1:])
@@ -63,10 +63,17 @@ def sparse(name: str, g: Any, p: np.ndarray) -> Sparse:
             raise ValueError(f"{name} must have the parameter's shape {p.shape}; got {g.shape}")
         entries = g.tocoo()
         places = (entries.row, entries.col) if p.ndim == 2 else entries.coords
-        indices, values, axes = np.ravel_multi_index(places, p.shape).astype(np.int64), entries.data, p.ndim
+        indices = np.asarray(np.ravel_multi_index(places, p.shape), np.int64)
+        values, axes = plain(entries.data), p.ndim
     if values.dtype.name not in VALUES[p.dtype.name]:
         raise TypeError(f"{name}.values must be {' or '.join(VALUES[p.dtype.name])}; got {values.dtype}")
-    return Sparse(np.ascontiguousarray(indices), np.ascontiguousarray(values), axes)
+    return Sparse(indices, values, axes)
+
+
+def plain(array: Any) -> np.ndarray:
+    """An array as kernels read it: in one piece, aligned, in the machine's order of bytes, and not read-only."""
+    found = np.asarray(array)
+    return np.require(found, found.dtype.newbyteorder("="), ["C", "A", "W"])
 
 
 def by_rows(g: Sparse, p: np.ndarray) -> Sparse:

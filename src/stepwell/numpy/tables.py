@@ -44,12 +44,19 @@ class Scattered:
         """Where they lie, as a table wants it."""
         return [address(x) for x in (*self.arrays, *self.numbers)]
 
+    def refuse_moved(self, p: np.ndarray, state: dict[str, Any]) -> None:
+        """Refuse what took the place of an array whose rows are behind, or of its state."""
+        if self.table is not None and self.table.is_behind:
+            same = p is self.p and state is self.state and p.size == self.table.count * self.table.width
+            self.table.refuse_moved(self.addresses if same else [])
+
     def merge(self, g: Sparse) -> Merged:
         """The gradient with each row once; nothing of the array is written."""
         if cpu.program(self.rule, self.stages).by_rows:
             g = by_rows(g, self.p)
         self.axes = g.axes
-        if not cpu.usable() or not all(a.flags.c_contiguous and a.flags.aligned for a in self.arrays):
+        flat = cpu.program(self.rule, self.stages).by_rows and self.p.ndim != 2
+        if flat or not cpu.usable() or not all(a.flags.c_contiguous and a.flags.aligned for a in self.arrays):
             self.flush()
             self.table = None
             return merged(g, self.p, None, 1)
@@ -75,7 +82,8 @@ class Scattered:
     def _step_eagerly(self, gradient: Merged, scalars: Mapping[str, float]) -> None:
         p, state = self.p, self.state
         part = np.unravel_index(gradient.rows, p.shape[: self.axes])
-        if self.mode == "lazy" or not rest(self.rule, self.stages, lazy=False).moves:
+        broken = cpu.program(self.rule, self.stages).by_rows and self.axes == p.ndim  # single numbers are no rows
+        if not broken and (self.mode == "lazy" or not rest(self.rule, self.stages, lazy=False).moves):
             eager.update(self.rule, replace(self.stages, ema=False), p, gradient.gradients, state, scalars, part)
             if self.stages.ema:
                 state["ema"][...] = scalars["ema_decay"] * state["ema"] + (1 - scalars["ema_decay"]) * p

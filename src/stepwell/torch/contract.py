@@ -135,7 +135,9 @@ class Contract(torch.optim.Optimizer):
         super().__setstate__(values)
         if entries is not None:
             self._state = State(entries)
-        self._plan, self._swapped, self.tables = None, False, {}
+        self._plan, self._swapped = None, False
+        self.tables = vars(self).get("tables", {})
+        self.tables.clear()  # and not another one: who settles the rows when the optimizer goes has this one
         for group in self.param_groups:
             if self.sparse == "exact":
                 reading.watch(self, group["params"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _owners: Any = WeakIdKeyDictionary()  # a weak reference to the optimizer of each watched parameter
 _living: "weakref.WeakSet[Contract]" = weakref.WeakSet()
 _hooks: list[Any] = []
+_settling: "weakref.WeakKeyDictionary[torch.nn.Module, list[Any]]" = weakref.WeakKeyDictionary()  # their hooks
 
 
 def watch(owner: "Contract", params: Iterable[torch.Tensor]) -> None:
@@ -48,6 +49,9 @@ def _let_go(tables: dict[torch.Tensor, Rows]) -> None:
             rows.flush()
     if _hooks and not list(_living):
         _hooks.pop().remove()
+        for handle in (handle for handles in _settling.values() for handle in handles):
+            handle.remove()
+        _settling.clear()
 
 
 def _before_forward(module: Any, inputs: tuple[Any, ...]) -> None:
@@ -60,17 +64,31 @@ def _bring_up(module: Any, inputs: tuple[Any, ...]) -> None:
     owner = _owner(module.weight)
     if owner is None:
         return
-    if _settle not in module._state_dict_pre_hooks.values():
-        module.register_state_dict_pre_hook(_settle)
-        module.register_load_state_dict_pre_hook(_settle)
+    if module not in _settling:
+        register = (module.register_state_dict_pre_hook, module.register_load_state_dict_pre_hook)
+        _settling[module] = [each(_settle) for each in register]
     rows = owner.tables.get(module.weight)
     if rows is None or rows.table is None or not rows.table.is_behind:
         return
     indices = inputs[0] if inputs else None
-    if not module.training or not isinstance(indices, torch.Tensor) or rows.table.count != module.num_embeddings:
-        rows.flush()  # whoever evaluates may read the whole table; indices given by keyword are not seen here
+    if not _reads_just(module) or not isinstance(indices, torch.Tensor) or rows.table.count != module.num_embeddings:
+        rows.flush()
     elif indices.dtype in (torch.int32, torch.int64) and indices.device.type == "cpu":
-        rows.catch_up(indices.reshape(-1).contiguous().numpy(), torch.get_num_threads())
+        try:
+            found = indices.reshape(-1).contiguous().numpy()
+        except RuntimeError:  # a tensor with no memory of its own, as under torch.func.vmap
+            rows.flush()
+        else:
+            rows.catch_up(found, torch.get_num_threads())
+
+
+def _reads_just(module: Any) -> bool:
+    """Whether a layer reads the rows that it is given by position, and no others.
+
+    Whoever evaluates may read the whole table, and a forward or a hook of the user's own may change the indices.
+    """
+    plain = type(module).forward in (Embedding.forward, EmbeddingBag.forward)
+    return module.training and plain and not module._forward_pre_hooks
 
 
 _outside_graphs = torch._disable_dynamo(_bring_up)
