@@ -119,3 +119,13 @@ def test_a_refused_first_gradient_leaves_no_state():
     with pytest.raises(IndexError):
         optimizer.step([rows_of(ROWS)])
     assert not optimizer.state
+
+
+def test_an_array_that_is_taken_out_while_its_rows_are_behind_is_refused():
+    params = {"a": table(), "b": np.ones(2)}
+    optimizer = door.Adam(params, sparse="exact")
+    for k in (1, 2):
+        optimizer.step({"a": rows_of(k), "b": None})
+    del params["a"]
+    with pytest.raises(RuntimeError, match=re.escape("flush()")):
+        optimizer.flush()

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import stepwell.torch as door
 from tests.torch.harness import gradient
+from tests.torch.processes import found_by_two
 
 pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="torch without gloo")
 LIMIT = 60  # seconds after which a process counts as hung
@@ -70,20 +71,7 @@ def sharded(rank: int, folder: str, pipe: Any) -> None:
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_sharded_parameters_are_clipped_and_checked_as_a_whole(tmp_path: Any) -> None:
-    context = multiprocessing.get_context("fork")
-    pipes = [context.Pipe(duplex=False) for _ in range(2)]
-    children = [
-        context.Process(target=sharded, args=(rank, str(tmp_path), pipes[rank][1]), daemon=True) for rank in range(2)
-    ]
-    for child in children:
-        child.start()
-    try:
-        assert all(receiver.poll(LIMIT) for receiver, _ in pipes), "a process hangs or died"
-        results = [receiver.recv() for receiver, _ in pipes]
-    finally:
-        for child in children:
-            child.join(5)
-            child.kill()
+    results = found_by_two(sharded, str(tmp_path), limit=LIMIT)
     qs = [torch.nn.Parameter(torch.ones(6, 3)), torch.nn.Parameter(torch.ones(5))]
     optimizer = torch.optim.Adam(qs, lr=0.1, weight_decay=0.1, foreach=False)
     for step in range(3, 7):

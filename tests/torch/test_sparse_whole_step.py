@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import stepwell.torch as door
 from tests.torch.harness import parameters, twins
+from tests.torch.processes import found_by_two
 from tests.torch.sparse import Net, Trained, assert_unchanged, coo, double, error, gradient, rows, written
 
 MODES = pytest.mark.parametrize("mode", ["lazy", "exact"])
@@ -214,21 +215,7 @@ def process(rank: int, folder: str, pipe: Any, mode: str) -> None:
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_two_processes_are_one_on_the_joined_batch(tmp_path: Any, mode: str) -> None:
-    context = multiprocessing.get_context("fork")
-    pipes = [context.Pipe(duplex=False) for _ in range(2)]
-    children = [
-        context.Process(target=process, args=(rank, str(tmp_path), pipes[rank][1], mode), daemon=True)
-        for rank in range(2)
-    ]
-    for child in children:
-        child.start()
-    try:
-        assert all(receiver.poll(LIMIT) for receiver, _ in pipes), "a process hangs or died"
-        results = [receiver.recv() for receiver, _ in pipes]
-    finally:
-        for child in children:
-            child.join(5)
-            child.kill()
+    results = found_by_two(process, str(tmp_path), mode, limit=LIMIT)
     with double():
         alone = network()
         train(alone, None, mode)

@@ -13,6 +13,7 @@ import numpy as np
 
 from stepwell.kernels import cache, pool
 from stepwell.kernels.cpu import ALONE
+from stepwell.kernels.source import SIZES
 
 INDICES = ("int32", "int64")
 LINE = 16  # columns that a thread takes at a time
@@ -136,9 +137,8 @@ def _number(dtype: str) -> Callable[..., int]:
 
 @functools.cache
 def _add(dtype: str, real: str) -> Callable[..., None]:
-    size = {"float64": 8, "float32": 4}.get(dtype, 2)
     words = "void(int32[::1], int64, int64, int64, int64, int64)"
-    return cache.compiled(_ADD.format(dtype=dtype, real=real, size=size), "add", words)
+    return cache.compiled(_ADD.format(dtype=dtype, real=real, size=SIZES[dtype]), "add", words)
 
 
 __all__: list[Any] = ["INDICES", "Merged", "merge", "refuse"]

@@ -12,14 +12,13 @@ import numpy as np
 
 from stepwell.kernels import cache, pool
 from stepwell.kernels.cpu import ALONE, program
-from stepwell.kernels.source import accessors, addresses, assignment, body, indent, narrow, prologue, value
+from stepwell.kernels.source import SIZES, accessors, addresses, assignment, body, indent, narrow, prologue, value
 from stepwell.kernels.stages import Stages
 from stepwell.kernels.trace import Operation, Program
 from stepwell.rule import Rule
 
 SIGNATURE = "void(int64[:, ::1], float64[:, ::1], float64[:, ::1], int64[::1], int64, int64, int64)"
 SUMS = cache.OPTIONS | {"fastmath": {"contract", "nsz", "arcp", "reassoc"}}  # reassoc lets a row's sum use vectors
-SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 _AHEAD = 16  # rows; what a row needs is on its way before its turn
 
 _KERNEL = '''\

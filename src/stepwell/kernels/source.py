@@ -12,6 +12,7 @@ from stepwell.kernels.trace import Operation, Program
 from stepwell.symbolic import COMPARISONS
 
 BLOCK = 1 << 14  # elements; every tensor is cut at the same places, so threads cannot change a result
+SIZES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}  # bytes of a number
 FIRST_BLOCK, LENGTH, GROUP, ADDRESSES = range(4)  # columns of the table
 RESTING = -1  # in place of its length: a tensor that is left as it is this time
 

@@ -8,7 +8,7 @@ from stepwell.kernels import cpu, huge, norm, rows
 from stepwell.kernels.ledger import Ledger, books
 from stepwell.kernels.merge import Merged, Scratch, merge
 from stepwell.kernels.rest import rest
-from stepwell.kernels.source import ADDRESSES
+from stepwell.kernels.source import ADDRESSES, SIZES
 from stepwell.kernels.stages import Stages
 from stepwell.rule import Rule
 
@@ -84,7 +84,7 @@ class Table:
             arrays = [name for name in self.program.arrays if name != "g"]
             for name, at, dtype in zip(arrays, addresses, self.kind[3], strict=False):
                 width = 1 if name in self.program.row_state else self.width
-                huge.prefer(at, self.count * width * rows.SIZES[dtype])
+                huge.prefer(at, self.count * width * SIZES[dtype])
 
     def _ledger(self, step: int, addresses: list[int], threads: int) -> Ledger:
         """The ledger of a table that has seen that many steps."""

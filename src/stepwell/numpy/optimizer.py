@@ -117,13 +117,13 @@ class Optimizer:
         rows = None if indices is None else plain(indices).reshape(-1)
         if rows is not None and rows.dtype.name not in INDICES:
             raise TypeError(f"indices must be int32 or int64; got {rows.dtype}")
-        self._refuse_moved(self.params)
+        self._refuse_moved(self._current().arrays)
         if key in self._tables:
             self._tables[key].flush() if rows is None else self._tables[key].catch_up(rows)
 
     def flush(self) -> None:
         """Let every row of every array see every step so far; saving and copying do so by themselves."""
-        self._refuse_moved(self.params)
+        self._refuse_moved(self._current().arrays)
         for scattered in self._tables.values():
             scattered.flush()
 
@@ -158,7 +158,7 @@ class Optimizer:
 
     def _refuse_moved(self, arrays: Mapping[Key, Any]) -> None:
         for key, scattered in self._tables.items():
-            scattered.refuse_moved(arrays[key], self.state[key])
+            scattered.refuse_moved(arrays.get(key), self.state.get(key))
 
     def _scalars(self, found: Mapping[Key, np.ndarray], merged: Mapping[Key, Merged]) -> dict[str, float]:
         if self.schedule is not None:

@@ -44,10 +44,10 @@ class Scattered:
         """Where they lie, as a table wants it."""
         return [address(x) for x in (*self.arrays, *self.numbers)]
 
-    def refuse_moved(self, p: np.ndarray, state: dict[str, Any]) -> None:
+    def refuse_moved(self, p: np.ndarray | None, state: dict[str, Any] | None) -> None:
         """Refuse what took the place of an array whose rows are behind, or of its state."""
         if self.table is not None and self.table.is_behind:
-            same = p is self.p and state is self.state and p.size == self.table.count * self.table.width
+            same = p is self.p and state is self.state and self.p.size == self.table.count * self.table.width
             self.table.refuse_moved(self.addresses if same else [])
 
     def merge(self, g: Sparse) -> Merged:
