@@ -97,10 +97,15 @@ def symbol(name: str) -> Expr:
     return Expr("symbol", (name,))
 
 
+LIBRARIES: dict[str, Any] = {}
+"""By a library's top module: what has its functions under NumPy's names, where the top module itself does not."""
+
+
 def _library(array: Any) -> Any:
     if hasattr(array, "__array_namespace__"):
         return array.__array_namespace__()
-    modules = (sys.modules[cls.__module__.partition(".")[0]] for cls in type(array).__mro__)
+    tops = [cls.__module__.partition(".")[0] for cls in type(array).__mro__]
+    modules = (LIBRARIES.get(top, sys.modules[top]) for top in tops)
     return next(module for module in modules if hasattr(module, "full_like"))  # a user's subclass has the base's
 
 

@@ -6,9 +6,10 @@ The rest is the body, computed for every element in the arrays' precision. A sta
 inside `row_mean` is one number a row (row-wise Adagrad's sum).
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from stepwell.kernels.stages import Stages, whole_step
 from stepwell.rule import Rule
@@ -53,8 +54,22 @@ class Program:
 
 def trace(rule: Rule, stages: Stages) -> Program:
     """The step of `rule` with `stages` as a `Program`."""
+    return _traced(rule, stages, whole_step(rule, stages))
+
+
+def updates(rule: Rule) -> Program:
+    """The rule alone, for frameworks that add its outcome to the parameter themselves: `update`, and the new state."""
+
+    def step(arrays: Mapping[str, Any], scalars: Mapping[str, Any]) -> dict[str, Any]:
+        change, *state = rule.bind(arrays, scalars)
+        return {"update": -change, **dict(zip(rule.state, state, strict=True))}
+
+    return _traced(rule, Stages(), step)
+
+
+def _traced(rule: Rule, stages: Stages, step: Callable[..., dict[str, Any]]) -> Program:
     symbols = symbols_of(rule, stages)
-    new = {name: Expr.of(value) for name, value in whole_step(rule, stages)(symbols, symbols).items()}
+    new = {name: Expr.of(value) for name, value in step(symbols, symbols).items()}
     scalar_state = _state_without(rule, new, rule.state)
     rest = tuple(s for s in rule.state if s not in scalar_state)
     return numbered(rule, stages, new, scalar_state, _state_without(rule, new, rest, {"row_mean"}))
