@@ -1,0 +1,67 @@
+"""A traced program, run operation by operation on the arrays of any library: what JAX, Keras and the like compile.
+
+Scalars may be Python's numbers or the library's own scalars in double precision, also symbolic ones; either way they are
+computed first and in double precision, as in the kernels, and only then brought to the arrays' precision.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from stepwell import symbolic
+from stepwell.kernels.trace import Operation, Program
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "**": operator.pow,
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "neg": operator.neg, "abs": abs,
+    "sqrt": symbolic.sqrt, "exp": symbolic.exp, "log": symbolic.log, "tanh": symbolic.tanh, "where": symbolic.where,
+    "maximum": symbolic.maximum, "minimum": symbolic.minimum, "sign": symbolic.sign, "row_mean": symbolic.row_mean,
+}  # fmt: skip
+
+
+def run(
+    program: Program, arrays: Mapping[str, Any], scalars: Mapping[str, Any], narrow: Callable[[Any], Any] = lambda x: x
+) -> dict[str, Any]:
+    """The program's outputs, by name; nothing is mutated.
+
+    Args:
+        program: the traced step.
+        arrays: those that `program.arrays` names and the body reads, all of one dtype and one library.
+        scalars: `t`, the scalar state, and `program.scalars`, as numbers or as double-precision scalars of the library.
+        narrow: brings a scalar of the library to the arrays' dtype; numbers take it by themselves.
+
+        >>> from stepwell import rules
+        >>> from stepwell.kernels.trace import updates
+        >>> run(updates(rules.momentum), {"g": np.ones(2), "v": np.ones(2)}, {"t": 1, "lr": 0.5, "beta": 0.5})
+        {'update': array([-0.75, -0.75]), 'v': array([1.5, 1.5])}
+    """
+    values: dict[Any, Any] = dict(scalars)
+    with np.errstate(all="ignore"):  # as silent as the kernels
+        for operation in program.prologue:
+            values[operation.target] = _do(operation, values)
+        wide = {name: values[new] if isinstance(new, str) else new for name, new in _of_scalars(program)}
+        values = {name: narrow(x) if _is_wide(x) else x for name, x in values.items()} | dict(arrays)
+        for operation in program.body:
+            values[operation.target] = _do(operation, values)
+    outputs = {name: values[new] if isinstance(new, str) else new for name, new in program.outputs.items()}
+    return outputs | wide
+
+
+def _of_scalars(program: Program) -> list[tuple[str, str | float]]:
+    return [(name, program.outputs[name]) for name in program.scalar_state]
+
+
+def _do(operation: Operation, values: Mapping[Any, Any]) -> Any:
+    args = [values[a] if isinstance(a, str) else a for a in operation.args]
+    if all(isinstance(a, (int, float)) for a in args) and operation.op != "where":
+        args = [np.float64(a) for a in args]  # a division by 0 is then infinite, as in the kernels
+        result = _OPERATIONS[operation.op](*args)
+        return bool(result) if isinstance(result, (bool, np.bool_)) else float(result)
+    return _OPERATIONS[operation.op](*args)
+
+
+def _is_wide(value: Any) -> bool:
+    """Whether a value is a library's scalar, and no truth."""
+    return not isinstance(value, (bool, int, float)) and "bool" not in str(getattr(value, "dtype", ""))
