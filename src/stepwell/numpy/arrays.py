@@ -1,4 +1,4 @@
-"""Where arrays lie in memory, and which ones an optimizer takes."""
+"""Which arrays an optimizer takes, and which gradients."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from stepwell.host.engine import Key
+from stepwell.host.memory import span
+from stepwell.host.sparse import Sparse
 from stepwell.kernels import cpu
-from stepwell.numpy.rows import Sparse, is_sparse, sparse
-
-Key = Any  # a name in a dict of parameters, or a position in a list
+from stepwell.numpy.rows import is_sparse, sparse
 
 
 def keys_of(arrays: Any, what: str) -> list[Key]:
@@ -31,7 +32,7 @@ class Parameters:
         for key, p in self.arrays.items():
             _check(key, p)
         _check_distinct(self.arrays)
-        spans = sorted(_span(p) for p in self.arrays.values())
+        spans = sorted(span(p) for p in self.arrays.values())
         self._lows = [low for low, _ in spans]
         self._highs = list(np.maximum.accumulate([high for _, high in spans]).tolist())
 
@@ -42,31 +43,26 @@ class Parameters:
             params[key] is p and p.flags.writeable for key, p in self.arrays.items()
         )
 
-    def gradients(self, grads: Any) -> tuple[dict[Key, np.ndarray], dict[Key, Sparse]]:
-        """The gradients that are there, by key, dense and sparse; one that lies in a parameter's memory is copied."""
+    def gradients(self, grads: Any) -> dict[Key, np.ndarray | Sparse]:
+        """The gradients that are there, by key; a dense one that lies in a parameter's memory is copied."""
         given = keys_of(grads, "grads")
         if odd := set(given) ^ set(self.arrays):
             one = sorted(map(repr, odd))[0]
             raise KeyError(f"grads must have the parameters' keys (None: no gradient this time); {one} is in one only")
-        found: dict[Key, np.ndarray] = {}
-        scattered: dict[Key, Sparse] = {}
-        for key, p in self.arrays.items():
-            g = grads[key]
-            if g is None:
-                continue
-            if is_sparse(g):
-                scattered[key] = sparse(f"grads[{key!r}]", g, p)
-                continue
-            if isinstance(g, np.generic):  # what NumPy makes of an array of no dimensions
-                g = np.asarray(g)
-            if not isinstance(g, np.ndarray) or g.shape != p.shape or g.dtype != p.dtype:
-                got = f"{g.dtype} of shape {g.shape}" if isinstance(g, np.ndarray) else type(g).__name__
-                raise ValueError(f"grads[{key!r}] must be an array of {p.dtype} of shape {p.shape}; got {got}")
-            found[key] = g.copy(order="K") if self._overlap(g) else g
-        return found, scattered
+        return {key: self._gradient(key, grads[key], p) for key, p in self.arrays.items() if grads[key] is not None}
+
+    def _gradient(self, key: Key, g: Any, p: np.ndarray) -> np.ndarray | Sparse:
+        if is_sparse(g):
+            return sparse(f"grads[{key!r}]", g, p)
+        if isinstance(g, np.generic):  # what NumPy makes of an array of no dimensions
+            g = np.asarray(g)
+        if not isinstance(g, np.ndarray) or g.shape != p.shape or g.dtype != p.dtype:
+            got = f"{g.dtype} of shape {g.shape}" if isinstance(g, np.ndarray) else type(g).__name__
+            raise ValueError(f"grads[{key!r}] must be an array of {p.dtype} of shape {p.shape}; got {got}")
+        return g.copy(order="K") if self._overlap(g) else g
 
     def _overlap(self, g: np.ndarray) -> bool:
-        low, high = _span(g)
+        low, high = span(g)
         below = bisect_right(self._lows, high - 1)  # the parameters that start before g ends
         return below > 0 and self._highs[below - 1] > low
 
@@ -80,34 +76,12 @@ def _check(key: Key, p: Any) -> None:
 
 
 def _check_distinct(arrays: Mapping[Key, np.ndarray]) -> None:
-    ordered = sorted((key for key in arrays if arrays[key].size), key=lambda key: _span(arrays[key]))
+    ordered = sorted((key for key in arrays if arrays[key].size), key=lambda key: span(arrays[key]))
     open_spans: list[Key] = []
     for key in ordered:
-        low, _ = _span(arrays[key])
-        open_spans = [other for other in open_spans if _span(arrays[other])[1] > low]
+        low, _ = span(arrays[key])
+        open_spans = [other for other in open_spans if span(arrays[other])[1] > low]
         for other in open_spans:
             if np.shares_memory(arrays[key], arrays[other]):
                 raise ValueError(f"params[{key!r}] shares memory with params[{other!r}]; each array may be given once")
         open_spans.append(key)
-
-
-def _span(a: np.ndarray) -> tuple[int, int]:
-    """The first address of an array and the one after its last."""
-    low = high = address(a)
-    if a.size == 0:
-        return low, low
-    for length, stride in zip(a.shape, a.strides, strict=True):
-        reach = (length - 1) * stride
-        low, high = low + min(reach, 0), high + max(reach, 0)
-    return low, high + a.itemsize
-
-
-def address(a: np.ndarray) -> int:
-    """Where an array's first element lies."""
-    return a.__array_interface__["data"][0]
-
-
-def dense(p: np.ndarray, *others: np.ndarray) -> bool:
-    """Whether equal positions in memory are equal elements, and a kernel may read them there."""
-    same = any(all(a.flags[order] for a in (p, *others)) for order in ("C_CONTIGUOUS", "F_CONTIGUOUS"))
-    return same and all(a.flags.aligned for a in (p, *others))

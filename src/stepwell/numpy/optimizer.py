@@ -10,15 +10,13 @@ import numpy as np
 
 from stepwell.domain import Rate, check
 from stepwell.door import class_name, signature
-from stepwell.kernels import cpu, norm, pool
-from stepwell.kernels.merge import INDICES, Merged
-from stepwell.kernels.trace import Program
-from stepwell.numpy import eager
-from stepwell.numpy.arrays import Key, Parameters, address, dense
+from stepwell.host.engine import Engine, Key, Reading, Slot
+from stepwell.host.sparse import plain
+from stepwell.kernels import norm
+from stepwell.kernels.merge import INDICES
+from stepwell.numpy.arrays import Parameters
 from stepwell.numpy.options import KEYWORDS, Options
-from stepwell.numpy.rows import Sparse, plain
-from stepwell.numpy.saved import Saved, check_fits, room, unpacked
-from stepwell.numpy.tables import Scattered, squares
+from stepwell.numpy.saved import Saved, unpacked
 from stepwell.rule import Rule
 
 
@@ -54,7 +52,7 @@ class Optimizer:
         self.hyper = self.rule.complete(given)
         self.state: dict[Key, dict[str, Any]] = {}
         self.updates = 0
-        self._tables: dict[Key, Scattered] = {}
+        self._made: Engine | None = None
 
     def step(self, grads: Mapping[Key, Any] | Sequence[Any]) -> None:
         """Update every array whose gradient is not None.
@@ -70,31 +68,21 @@ class Optimizer:
         """
         parameters = self._current()
         arrays = parameters.arrays
-        found, sparse = parameters.gradients(grads)
-        for key in (*found, *sparse):
-            if key in self.state:
-                check_fits(key, self.state[key], arrays[key], self._program)
+        found = parameters.gradients(grads)
         self._refuse_moved(arrays)
-        merged = self._merged(arrays, sparse)
-        if self.options.check_finite:
-            _check_finite(found | {key: g.gradients for key, g in merged.items()})
-        scalars = self._scalars(found, merged)
-        kinds: dict[str, list[Key]] = {}
-        loose: list[Key] = []
-        for key, g in found.items():
-            p, state = arrays[key], self._state_of(key, arrays[key])
-            if key in self._tables:
-                self._tables.pop(key).flush()
-            if cpu.usable() and not self._program.by_rows and dense(p, g, *(state[s] for s in self._array_names())):
-                kinds.setdefault(p.dtype.name, []).append(key)
-            else:
-                loose.append(key)
-        for dtype, keys in kinds.items():
-            self._update(dtype, {key: arrays[key] for key in keys}, found, scalars)
-        for key in loose:
-            eager.update(self.rule, self.options.stages, arrays[key], found[key], self.state[key], scalars)
-        for key, gradient in merged.items():
-            self._tables[key].step(gradient, scalars)
+        fresh = [key for key in found if key not in self.state]
+        scalars = dict(self.hyper)
+        slots = [Slot(key, arrays[key], g, self._state_of(key, arrays[key]), scalars) for key, g in found.items()]
+        try:
+            reading = self._engine.read(slots)
+            if self.options.check_finite and (odd := reading.odd()) is not None:
+                raise FloatingPointError(f"the gradient of {odd!r} has a NaN or an infinity; nothing was changed")
+            scalars.update(self._scalars(reading))
+        except Exception:
+            for key in fresh:  # a gradient that is refused leaves no state behind
+                del self.state[key]
+            raise
+        reading.step()
         self.updates += 1
 
     def catch_up(self, key: Key, indices: Any = None) -> None:
@@ -118,14 +106,12 @@ class Optimizer:
         if rows is not None and rows.dtype.name not in INDICES:
             raise TypeError(f"indices must be int32 or int64; got {rows.dtype}")
         self._refuse_moved(self._current().arrays)
-        if key in self._tables:
-            self._tables[key].flush() if rows is None else self._tables[key].catch_up(rows)
+        self._engine.flush(key) if rows is None else self._engine.catch_up(key, rows)
 
     def flush(self) -> None:
         """Let every row of every array see every step so far; saving and copying do so by themselves."""
         self._refuse_moved(self._current().arrays)
-        for scattered in self._tables.values():
-            scattered.flush()
+        self._engine.flush()
 
     def _current(self) -> Parameters:
         if self._parameters is None or not self._parameters.still(self.params):
@@ -133,73 +119,28 @@ class Optimizer:
         return self._parameters
 
     @property
-    def _program(self) -> Program:
-        return cpu.program(self.rule, self.options.stages)
-
-    def _array_names(self) -> tuple[str, ...]:
-        return self._program.arrays[2:]  # after p and g: the state, and the average
-
-    def _merged(self, arrays: Mapping[Key, np.ndarray], sparse: Mapping[Key, Sparse]) -> dict[Key, Merged]:
-        """Sparse gradients with each row once; where one is refused, no state is left behind."""
-        fresh = [key for key in sparse if key not in self.state]
-        try:
-            return {key: self._scattered(key, arrays[key]).merge(g) for key, g in sparse.items()}
-        except (IndexError, RuntimeError):
-            for key in fresh:
-                self.state.pop(key, None)
-                self._tables.pop(key, None)
-            raise
-
-    def _scattered(self, key: Key, p: np.ndarray) -> Scattered:
-        state, old = self._state_of(key, p), self._tables.get(key)
-        if old is None or old.p is not p or old.state is not state:
-            self._tables[key] = Scattered(p, state, self.rule, self.options.stages, self.options.sparse)
-        return self._tables[key]
+    def _engine(self) -> Engine:
+        if self._made is None:
+            self._made = Engine(self.rule, self.options.stages, self.options.sparse)
+        return self._made
 
     def _refuse_moved(self, arrays: Mapping[Key, Any]) -> None:
-        for key, scattered in self._tables.items():
-            scattered.refuse_moved(arrays.get(key), self.state.get(key))
+        self._engine.refuse_moved({key: (p, self.state.get(key)) for key, p in arrays.items()})
 
-    def _scalars(self, found: Mapping[Key, np.ndarray], merged: Mapping[Key, Merged]) -> dict[str, float]:
+    def _state_of(self, key: Key, p: np.ndarray) -> dict[str, Any]:
+        if key not in self.state:
+            self.state[key] = self._engine.start(p, self.hyper)
+        return self.state[key]
+
+    def _scalars(self, reading: Reading) -> dict[str, float]:
         if self.schedule is not None:
             rate = self.schedule(self.updates)
             self.hyper["lr"] = check(Rate, f"lr, the schedule's value at step {self.updates},", rate)
         scale = -1.0 if self.options.maximize else 1.0
         if self.options.clip_norm is not None:
-            with np.errstate(over="ignore"):
-                dense_squares = sum(float(np.square(g, dtype=np.float64).sum()) for g in found.values())
-            total = dense_squares + squares(merged.values())
-            scale *= norm.clip_factor(math.sqrt(total), self.options.clip_norm)
+            scale *= norm.clip_factor(math.sqrt(reading.squares()), self.options.clip_norm)
         surround = {"grad_scale": scale, "l2_decay": self.options.weight_decay, "ema_decay": self.options.ema or 0.0}
         return {**self.hyper, **surround}
-
-    def _state_of(self, key: Key, p: np.ndarray) -> dict[str, Any]:
-        if key not in self.state:
-            made: dict[str, Any] = {s: room(p, self._program, s) for s in self.rule.state}
-            for name, array in made.items():
-                array[...] = self.rule.start_of(name, self.hyper)
-            if self.options.ema is not None:
-                made["ema"] = p.copy(order="K")
-            self.state[key] = {**made, "step": 0}
-        return self.state[key]
-
-    def _update(
-        self, dtype: str, params: Mapping[Key, np.ndarray], found: Mapping[Key, np.ndarray], scalars: dict[str, float]
-    ) -> None:
-        program = self._program
-        kernel = cpu.kernel(self.rule, self.options.stages, (dtype,) * len(program.arrays))
-        table = kernel.table([p.size for p in params.values()], [0] * len(params))
-        clock = kernel.clock(len(params))
-        pointers = (*program.arrays, *program.scalar_state)
-        for row, times, (key, p) in zip(table, clock, params.items(), strict=True):
-            state = self.state[key]
-            named = {"p": p, "g": found[key], **state}
-            row[-len(pointers) :] = [address(named[name]) for name in pointers]
-            times[:] = [state["step"] + 1, *(float(state[s]) for s in program.scalar_state)]
-        groups = np.array([[scalars[name] for name in program.scalars]], np.float64)
-        kernel.run(table, clock, groups, pool.cores())
-        for key in params:
-            self.state[key]["step"] += 1
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything a later run needs, beside the arrays themselves and the schedule."""
@@ -213,20 +154,14 @@ class Optimizer:
             ValueError: it is of another rule, or does not fit these arrays; nothing has changed.
         """
         self.flush()
-        taken = unpacked(self.rule, self._program, self._current().arrays, state_dict)
+        taken = unpacked(self._engine, self._current().arrays, state_dict)
         self.hyper, self.options, self.updates, self.state = taken.hyper, taken.options, taken.updates, taken.state
-        self._tables = {}
+        self._made = None
 
     def __reduce__(self) -> Any:
         self.flush()
         made = type(self) is from_rule(self.rule)  # a class that pickle finds by the rule's name, not by its own
-        return _blank, (self.rule if made else type(self),), {**self.__dict__, "_parameters": None, "_tables": {}}
-
-
-def _check_finite(gradients: Mapping[Key, np.ndarray]) -> None:
-    for key, g in gradients.items():
-        if not np.isfinite(g).all():
-            raise FloatingPointError(f"the gradient of {key!r} has a NaN or an infinity; nothing was changed")
+        return _blank, (self.rule if made else type(self),), {**self.__dict__, "_parameters": None, "_made": None}
 
 
 def _blank(kind: Rule | type[Optimizer]) -> Optimizer:

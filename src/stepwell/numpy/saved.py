@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stepwell.kernels.trace import Program
-from stepwell.numpy.arrays import Key
+from stepwell.host.engine import Engine, Key
 from stepwell.numpy.options import Options
-from stepwell.rule import Rule
 
 State = dict[str, Any]
 
@@ -37,12 +35,13 @@ class Saved:
         }  # fmt: skip
 
 
-def unpacked(rule: Rule, program: Program, params: Mapping[Key, np.ndarray], packed: Any) -> Saved:
-    """`packed` again, checked against the rule and its parameters; `program` knows what its states look like.
+def unpacked(engine: Engine, params: Mapping[Key, np.ndarray], packed: Any) -> Saved:
+    """`packed` again, checked against the rule of `engine` and its parameters.
 
     Raises:
         ValueError: it is damaged, of another rule, or does not fit these arrays.
     """
+    rule = engine.rule
     keys = ("rule", "hyper", "options", "updates", "state")
     if not isinstance(packed, Mapping) or set(packed) != set(keys):
         found = ", ".join(map(repr, packed)) if isinstance(packed, Mapping) else type(packed).__name__
@@ -65,7 +64,7 @@ def unpacked(rule: Rule, program: Program, params: Mapping[Key, np.ndarray], pac
         if not isinstance(own, Mapping) or set(own) != {*names, "step"}:
             found = ", ".join(map(str, own)) if isinstance(own, Mapping) else type(own).__name__
             raise ValueError(f"{where} must have {', '.join((*names, 'step'))}; got {found}")
-        state[key] = {s: _copied(f"{where}: {s}", own[s], room(params[key], program, s)) for s in names}
+        state[key] = {s: _copied(f"{where}: {s}", own[s], engine.room(params[key], s)) for s in names}
         state[key]["step"] = _count(f"{where}: step", own["step"])
     return Saved(rule.name, hyper, options, _count("state_dict: updates", packed["updates"]), state)
 
@@ -80,13 +79,6 @@ def _count(name: str, value: Any) -> int:
     return count
 
 
-def room(p: np.ndarray, program: Program, name: str) -> np.ndarray:
-    """An unfilled array for a state of `p`, or its average: a number in float64, or in the dtype of p, in its order."""
-    if name in program.scalar_state:
-        return np.empty((), np.float64)
-    return np.empty(program.shape_of(name, p.shape), p.dtype) if name in program.row_state else np.empty_like(p)
-
-
 def _copied(name: str, value: Any, copy: np.ndarray) -> np.ndarray:
     if np.shape(value) != copy.shape:
         raise ValueError(f"{name} must have the shape {copy.shape}; got {np.shape(value)}")
@@ -95,13 +87,3 @@ def _copied(name: str, value: Any, copy: np.ndarray) -> np.ndarray:
         raise ValueError(f"{name} must hold numbers; got {array.dtype}")
     copy[...] = array
     return copy
-
-
-def check_fits(key: Key, state: State, p: np.ndarray, program: Program) -> None:
-    """Refuse an array that took the place of one of another shape or dtype."""
-    for name in program.arrays[2:]:
-        if state[name].shape != program.shape_of(name, p.shape) or state[name].dtype != p.dtype:
-            raise ValueError(
-                f"params[{key!r}] is now {p.dtype} of shape {p.shape}; its state {name} is {state[name].dtype} "
-                f"of shape {state[name].shape}"
-            )

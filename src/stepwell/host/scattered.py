@@ -1,18 +1,18 @@
-"""The arrays of an optimizer whose gradients are sparse: their tables, and steps of single rows."""
+"""An array whose gradients are sparse: its table, and steps of single rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from stepwell.kernels import Stages, cpu, pool, table
+from stepwell.host import eager
+from stepwell.host.memory import address
+from stepwell.host.sparse import Sparse, by_rows, merged
+from stepwell.kernels import Stages, cpu, pool
 from stepwell.kernels.merge import Merged
 from stepwell.kernels.rest import rest
 from stepwell.kernels.table import Table
-from stepwell.numpy import eager
-from stepwell.numpy.arrays import address
-from stepwell.numpy.rows import Sparse, by_rows, merged
 from stepwell.rule import Rule
 
 
@@ -101,8 +101,3 @@ class Scattered:
         """Let all rows see every step so far."""
         if self.table is not None:
             self.table.flush(self.addresses, pool.cores())
-
-
-def squares(gradients: Iterable[Merged]) -> float:
-    """Σg² over merged gradients."""
-    return sum(table.sum_of_squares(each, pool.cores()) for each in gradients)
