@@ -33,7 +33,7 @@ class Slot:
 
     key: Key
     p: np.ndarray
-    g: "np.ndarray | Sparse"
+    g: Any
     state: dict[str, Any]
     scalars: Mapping[str, float]
 
