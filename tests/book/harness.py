@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from stepwell import book
+from stepwell.book import airfoil
 from stepwell.book.section import Options, Page
+from stepwell.rule import Rule
 from tests.lab.conftest import data_folder
 
 AIRFOIL = ("minibatch", "momentum", "adagrad", "rmsprop", "adadelta", "adam", "yogi")
@@ -28,3 +30,13 @@ def detects(monkeypatch: pytest.MonkeyPatch, module: Any, section: str, experime
     for name, value in wrong.items():
         monkeypatch.setattr(module, name, value)
     assert wrong_lines(section, experiment), f"{experiment} does not see that {', '.join(wrong)} is wrong"
+
+
+def trains_with(monkeypatch: pytest.MonkeyPatch, wrong: Rule) -> None:
+    """From here on, every training from scratch is by this rule, whichever was asked for; classes stay as they are."""
+    right = airfoil.from_scratch
+
+    def other(task: Any, rule: Rule, seed: int = 0, **given: Any) -> airfoil.Training:
+        return right(task, wrong, seed, **given)
+
+    monkeypatch.setattr(airfoil, "from_scratch", other)

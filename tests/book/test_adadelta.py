@@ -1,7 +1,7 @@
 """The section on Adadelta: its numbers by other ways, and what would make its claims fail."""
 
+from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ def test_a_step_longhand() -> None:
 def test_another_epsilon_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adadelta, "EPS", 1e-6)
     assert wrong_lines("first_steps")
+    monkeypatch.setattr(adadelta, "SETTINGS", [replace(adadelta.SETTINGS[0], hyper={"rho": 0.9, "eps": 1e-6})])
     monkeypatch.setattr(adadelta, "BOOK", {"rho": 0.9, "eps": 1e-6})
     assert sum("loss after 2 epochs" in what for what in wrong_lines("training")) == 2
 
@@ -45,5 +46,5 @@ def impatient(g, s, d, *, rho: float = 0.9, eps: float = 1e-5):
 def test_another_order_of_its_lines_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adadelta, "adadelta_in_place", impatient)
     assert len(wrong_lines("without_rescaled")) == 2
-    monkeypatch.setattr(adadelta, "rules", SimpleNamespace(adadelta=impatient))
+    harness.trains_with(monkeypatch, impatient)
     assert any("one training, twice" in what for what in wrong_lines("training"))

@@ -35,8 +35,7 @@ def test_a_rule_that_a_rotation_does_not_touch_is_seen(monkeypatch: pytest.Monke
 
 
 def test_a_mean_of_squares_in_training_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = SimpleNamespace(adagrad_eps_inside=adagrad.adagrad_gentle)
-    monkeypatch.setattr(adagrad, "rules", wrong)
+    harness.trains_with(monkeypatch, adagrad.adagrad_gentle)
     assert any("one training, twice" in what for what in wrong_lines("training"))
 
 

@@ -34,7 +34,7 @@ def test_another_rule_in_training_is_seen(wrong: str, monkeypatch: pytest.Monkey
         return lr * m / (1 - 0.9**t) / sqrt(v / (1 - 0.999**t) + 1e4 * eps), m, v
 
     kinds = {"uncorrected": adam.adam_uncorrected, "ε inside": eps_inside}
-    monkeypatch.setattr(adam, "rules", SimpleNamespace(adam=kinds[wrong]))
+    harness.trains_with(monkeypatch, kinds[wrong])
     assert any("one training, twice" in what for what in wrong_lines("training"))
 
 

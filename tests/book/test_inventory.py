@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stepwell import book
-from stepwell.book import airfoil, comparison, lenet, minibatch, practice, schedules, sgd, sparse, words
+from stepwell.book import airfoil, comparison, lenet, loops, minibatch, practice, schedules, sgd, sparse, words
 from stepwell.book.section import Options, Page, run
 from tests.lab.conftest import data_folder
 
@@ -47,6 +47,7 @@ class Recorder:
         self.concise: list[dict[str, float]] = []
 
     def from_scratch(self, task: Any, rule: Any, seed: int = 0, **given: Any) -> airfoil.Training:
+        assert given.pop("framework", "torch") == "torch"
         loop = {name: given.pop(name, default) for name, default in (("batch", 10), ("epochs", 2))}
         complete = {k: v for k, v in rule.complete(given).items() if not k.startswith("initial")}
         self.scratch.append((rule.name, {**complete, **loop}))
@@ -55,6 +56,7 @@ class Recorder:
     def short(self, task: Any, optimizer: Any, seed: int = 0, **given: Any) -> airfoil.Training:
         import torch
 
+        assert given.pop("framework", "torch") == "torch"
         loop = {name: given.pop(name, default) for name, default in (("batch", 10), ("epochs", 2))}
         (group,) = optimizer([torch.nn.Parameter(torch.zeros(1))], **given).param_groups
         numbers: dict[str, Any] = {SPELLING.get(str(k), str(k)): v for k, v in group.items() if k != "params"}
@@ -94,7 +96,7 @@ def test_five_seeds_end_inside_the_bands(section: str) -> None:
 
 
 def test_losses_are_recorded_every_200_samples() -> None:
-    assert airfoil.EVERY == 200
+    assert loops.EVERY == 200
     found = airfoil.from_scratch(airfoil.load(Page("", "", "", Options(data=data_folder()))), book_rule(), lr=0.05)
     assert found.epochs == tuple(k * 200 / 1500 for k in range(16))
 

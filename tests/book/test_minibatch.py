@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def test_twice_the_gradient_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_rule_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minibatch, "rules", SimpleNamespace(gradient_descent=rules.momentum))
+    harness.trains_with(monkeypatch, rules.momentum)
     assert sum("one training, twice" in what for what in wrong_lines("training")) == 4
 
 

@@ -53,7 +53,7 @@ def test_another_momentum_is_seen(wrong: Any, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_another_rule_in_training_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(momentum, "rules", SimpleNamespace(momentum=rules.nesterov))
+    harness.trains_with(monkeypatch, rules.nesterov)
     assert sum("one training, twice" in what for what in wrong_lines("training")) == 3
 
 

@@ -1,5 +1,6 @@
 """The section on RMSProp: its numbers by other ways, and what would make its claims fail."""
 
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -35,12 +36,12 @@ def test_another_rule_is_seen(change: dict[str, Any], monkeypatch: pytest.Monkey
 
 
 def test_another_rate_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rmsprop, "BOOK", {"lr": 0.0003, "gamma": 0.9})
+    monkeypatch.setattr(rmsprop, "SETTINGS", [replace(rmsprop.SETTINGS[0], hyper={"lr": 0.0003, "gamma": 0.9})])
     assert sum("loss after 2 epochs" in what for what in wrong_lines("training")) == 2
 
 
 def test_a_mean_of_gradients_in_training_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rmsprop, "rules", SimpleNamespace(rmsprop_eps_inside=rules.rmsprop_centered))
+    harness.trains_with(monkeypatch, rules.rmsprop_centered)
     assert any("one training, twice" in what for what in wrong_lines("training"))
 
 

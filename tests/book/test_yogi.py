@@ -39,6 +39,7 @@ def test_another_rule_is_seen(wrong: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_adams_moment_for_yogis_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(yogi, "rules", SimpleNamespace(named=rules.named, adam=rules.adam, yogi=rules.adam))
     assert wrong_lines("second_moment") == ["Yogi: |Δs| = (1-β₂)g²"]
+    harness.trains_with(monkeypatch, rules.adam)
     assert any("one training, twice" in what for what in wrong_lines("training"))
 
 

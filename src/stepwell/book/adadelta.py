@@ -19,6 +19,7 @@ section = Section("adadelta", "Adadelta", __doc__)
 START = surfaces.ravine.start
 EPS = 1e-5
 BOOK: dict[str, Any] = {"rho": 0.9, "eps": EPS}
+SETTINGS = [airfoil.Setting("", rules.adadelta, BOOK, airfoil.EDGE)]
 
 
 @rule
@@ -38,17 +39,19 @@ def first_steps(page: Page) -> None:
                ", ".join(f"{x:.5f}" for x in step))  # fmt: skip
 
 
+@section.in_any_framework
+def framework(page: Page) -> None:
+    """Airfoil in the framework asked for, from scratch and concise."""
+    airfoil.elsewhere(page, SETTINGS)
+
+
 @section.experiment
 def training(page: Page) -> None:
     """Airfoil at ρ = .9, ε = 1e-5, and torch's class, whose formula it is; ε is 1e-6 there unless said, its rate 1."""
     from stepwell.torch import Adadelta
 
     task = airfoil.load(page)
-    runs = airfoil.band(
-        page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.adadelta, seed, **BOOK), airfoil.EDGE
-    )
-    short = airfoil.band(page, "concise", lambda seed: airfoil.concise(task, Adadelta, seed, **BOOK), airfoil.EDGE)
-    airfoil.same(page, "rule and class", runs, short)
+    runs, _ = airfoil.both(page, task, SETTINGS[0], lambda seed: airfoil.concise(task, Adadelta, seed, **BOOK))
     default = [airfoil.concise(task, Adadelta, seed) for seed in range(page.options.seeds)]
     page.measured("torch's defaults, ε = 1e-6: median loss", float(np.median([run.loss for run in default])))
     curves = [airfoil.curve("ε = 1e-5", runs, "adadelta"), airfoil.curve("ε = 1e-6, torch's", default, "adadelta")]

@@ -17,6 +17,7 @@ from stepwell.rule import NonNegative, Rate, Share, rule, sqrt
 section = Section("adagrad", "Adagrad", __doc__)
 START = surfaces.ravine.start
 RULE = "adagrad_eps_inside"
+SETTINGS = [airfoil.Setting("", rules.adagrad_eps_inside, {"lr": 0.1}, "0.242 to 0.246")]
 
 
 @rule
@@ -49,19 +50,19 @@ def decay(page: Page) -> None:
     page.claim("step t is η/√t for gradients of .01, 1 and 100", off < 1e-12, f"at most {off:.0e} off")
 
 
+@section.in_any_framework
+def framework(page: Page) -> None:
+    """Airfoil in the framework asked for, from scratch and concise."""
+    airfoil.elsewhere(page, SETTINGS)
+
+
 @section.experiment
 def training(page: Page) -> None:
     """Airfoil at η = .1, and the same rule as a class; torch's own Adagrad has ε outside the root."""
-    from stepwell.torch import Adagrad, AdagradEpsInside
+    from stepwell.torch import Adagrad
 
-    task, edges = airfoil.load(page), "0.242 to 0.246"
-    runs = airfoil.band(
-        page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.adagrad_eps_inside, seed, lr=0.1), edges
-    )
-    short = airfoil.band(
-        page, "AdagradEpsInside", lambda seed: airfoil.concise(task, AdagradEpsInside, seed, lr=0.1), edges
-    )
-    airfoil.same(page, "rule and class", runs, short)
+    task, edges = airfoil.load(page), SETTINGS[0].edges
+    runs, _ = airfoil.both(page, task, SETTINGS[0], called="AdagradEpsInside")
     named = airfoil.band(page, "torch's Adagrad", lambda seed: airfoil.concise(task, Adagrad, seed, lr=0.1), edges)
     page.measured("ε = 1e-6 under the root, 1e-10 beside it: losses apart by at most", airfoil.apart(runs, named))
     curves = [airfoil.curve("Adagrad, η = .1", runs, RULE)]

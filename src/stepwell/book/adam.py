@@ -19,6 +19,7 @@ section = Section("adam", "Adam", __doc__)
 START = surfaces.ravine.start
 EPS = 1e-6
 BOOK: dict[str, Any] = {"lr": 0.01, "eps": EPS}
+SETTINGS = [airfoil.Setting("", rules.adam, BOOK, airfoil.EDGE)]
 
 
 @rule
@@ -71,6 +72,12 @@ def bias(page: Page) -> None:
     page.figure("bias", plots.figure("What the correction corrects", panel))
 
 
+@section.in_any_framework
+def framework(page: Page) -> None:
+    """Airfoil in the framework asked for, from scratch and concise."""
+    airfoil.elsewhere(page, SETTINGS)
+
+
 @section.experiment
 def training(page: Page) -> None:
     """Airfoil at η = .01, ε = 1e-6; the class is torch's Adam, whose formula it is, and ε is 1e-8 there unless said.
@@ -81,11 +88,7 @@ def training(page: Page) -> None:
     from stepwell.torch import Adam
 
     task = airfoil.load(page)
-    runs = airfoil.band(
-        page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.adam, seed, **BOOK), airfoil.EDGE
-    )
-    short = airfoil.band(page, "concise", lambda seed: airfoil.concise(task, Adam, seed, **BOOK), airfoil.EDGE)
-    airfoil.same(page, "rule and class", runs, short)
+    runs, _ = airfoil.both(page, task, SETTINGS[0], lambda seed: airfoil.concise(task, Adam, seed, **BOOK))
     default = [airfoil.concise(task, Adam, seed, lr=0.01) for seed in range(page.options.seeds)]
     page.measured("ε = 1e-6 and torch's 1e-8: losses apart by at most", airfoil.apart(runs, default))
     panel = airfoil.panel(task, "b = 10, η = .01", [airfoil.curve("Adam", runs, "adam")])

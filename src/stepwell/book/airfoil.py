@@ -1,49 +1,41 @@
-"""The training that the book's sections share: linear regression on NASA's airfoil noise, written out and in short.
+"""Linear regression on NASA's airfoil noise on the book's pages: its settings, their bands, their curves."""
 
-`from_scratch` calls a rule on each gradient; `concise` has an optimizer class do it. Both draw the weights and then the
-order of the samples from NumPy's `default_rng(seed)`, and both have the loss ½(ŷ - y)² averaged over the batch, so that
-where rule and class are one formula they are one training.
-"""
-
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from stepwell.book.loops import FRAMEWORKS as FRAMEWORKS
+from stepwell.book.loops import Training as Training
+from stepwell.book.loops import class_of
+from stepwell.book.loops import concise as concise
+from stepwell.book.loops import from_scratch as from_scratch
+from stepwell.book.loops import permutation as permutation
 from stepwell.book.section import Page
 from stepwell.lab import tasks
 from stepwell.lab.tasks import Task
-from stepwell.lab.train import one_thread
 from stepwell.pages import plots
 from stepwell.rule import Rule
 
-EVERY = 200  # samples between measurements
 EDGE = "at most 0.2482"  # the band of Adadelta, Adam and Yogi
 SAME = 1e-5  # how far two trainings by one formula may be apart in float32, in units of the loss
 
-Order = Callable[[np.random.Generator, int], np.ndarray]
-
 
 @dataclass(frozen=True)
-class Training:
-    """The curve of a training, from before the first step to after the last.
+class Setting:
+    """A training of the book.
 
     Attributes:
-        epochs: samples seen so far, over how many there are.
-        losses: mean loss over all samples that are trained on.
-        seconds: of training so far; measuring is not counted.
+        what: what its page calls it.
+        rule, hyper: the rule and its hyperparameters; `batch` and `epochs` among them where they are not 10 and 2.
+        edges: the band of the last loss, as it is printed.
     """
 
-    epochs: tuple[float, ...]
-    losses: tuple[float, ...]
-    seconds: tuple[float, ...]
-
-    @property
-    def loss(self) -> float:
-        """The last loss."""
-        return self.losses[-1]
+    what: str
+    rule: Rule
+    hyper: Mapping[str, Any]
+    edges: str
 
 
 def load(page: Page) -> Task:
@@ -51,61 +43,44 @@ def load(page: Page) -> Task:
     return tasks.airfoil(page.options.data)
 
 
-def permutation(generator: np.random.Generator, n: int) -> np.ndarray:
-    """Every row once, in a new order."""
-    return generator.permutation(n)
-
-
-def from_scratch(
-    task: Task, rule: Rule, seed: int = 0, *, batch: int = 10, epochs: int = 2, order: Order = permutation,
-    **hyper: Any,
-) -> Training:  # fmt: skip
-    """Train with tensors, gradients and a rule; `order(generator, n)` gives the rows of an epoch."""
-    import torch
-
-    generator = np.random.default_rng(seed)
-    w = _weights(generator, task).requires_grad_()
-    b = torch.zeros(1, requires_grad=True)
-    hyper = rule.complete(hyper)
-    states = [{name: torch.full_like(p, rule.start_of(name, hyper)) for name in rule.state} for p in (w, b)]
-
-    def update(t: int) -> None:
-        for p, state in zip((w, b), states, strict=True):
-            with torch.no_grad():
-                step, *fresh = rule.bind({"p": p, "g": p.grad, "t": t, **state}, hyper)
-                state.update(zip(rule.state, fresh, strict=True))
-                p -= step
-            p.grad = None
-
-    return _train(task, lambda x: x @ w + b, update, order, generator, batch, epochs)
-
-
-def concise(
-    task: Task, optimizer: Callable[..., Any], seed: int = 0, *, batch: int = 10, epochs: int = 2, **hyper: Any
-) -> Training:
-    """Train a linear layer with an optimizer class, `optimizer(parameters, **hyper)`."""
-    import torch
-    from torch import nn
-
-    generator = np.random.default_rng(seed)
-    net: Any = nn.utils.skip_init(nn.Linear, task.data.inputs.shape[1], 1)
-    with torch.no_grad():
-        net.weight.copy_(_weights(generator, task).T)
-        net.bias.zero_()
-    trainer = optimizer(net.parameters(), **hyper)
-
-    def update(t: int) -> None:
-        trainer.step()
-        trainer.zero_grad()
-
-    return _train(task, net, update, permutation, generator, batch, epochs)
-
-
 def band(page: Page, what: str, train: Callable[[int], Training], edges: str) -> list[Training]:
     """The trainings of all seeds, and a line: their last losses beside the book's band, `edges` as it is printed."""
     runs = [train(seed) for seed in range(page.options.seeds)]
     page.band(f"{what}: loss after {runs[0].epochs[-1]:g} epochs", [run.loss for run in runs], edges)
     return runs
+
+
+def both(
+    page: Page, task: Task, setting: Setting, named: Callable[[int], Training] | None = None, called: str = "concise"
+) -> tuple[list[Training], list[Training]]:
+    """A setting's trainings from scratch and concise, inside its band and each other's equal.
+
+    `named` is the concise training by a class that is not the rule's own; `called` is what the page calls it.
+    """
+    framework = page.options.framework
+
+    def scratch(seed: int) -> Training:
+        return from_scratch(task, setting.rule, seed, framework=framework, **setting.hyper)
+
+    def short(seed: int) -> Training:
+        return concise(task, class_of(setting.rule, framework), seed, framework=framework, **setting.hyper)
+
+    before = f"{setting.what}, " if setting.what else ""
+    runs = band(page, f"{before}from scratch", scratch, setting.edges)
+    shorts = band(page, f"{before}{called}", named or short, setting.edges)
+    same(page, setting.what or "rule and class", runs, shorts)
+    return runs, shorts
+
+
+def elsewhere(page: Page, settings: Sequence[Setting]) -> None:
+    """A section's trainings in the framework asked for: the rule on its tensors, and its door's class."""
+    task = load(page)
+    curves = []
+    for setting in settings:
+        runs, _ = both(page, task, setting)
+        curves.append(curve(setting.what or setting.rule.name, runs, setting.rule.name))
+    name = page.options.framework
+    page.figure("training", plots.figure(f"Airfoil in {name}: median and range over seeds", panel(task, name, curves)))
 
 
 def apart(some: Sequence[Training], others: Sequence[Training]) -> float:
@@ -134,39 +109,3 @@ def panel(task: Task, title: str, curves: Sequence[plots.Line], x: str = "epochs
     return plots.lines(
         curves, title, x, "training loss", log=log, ylim=(0.235, 0.35), level=task.lowest, level_label="least squares"
     )
-
-
-def _weights(generator: np.random.Generator, task: Task) -> Any:
-    import torch
-
-    return torch.from_numpy(generator.normal(0.0, 0.01, (task.data.inputs.shape[1], 1))).float()
-
-
-def _train(
-    task: Task, predict: Callable[[Any], Any], update: Callable[[int], None], order: Order,
-    generator: np.random.Generator, batch: int, epochs: int,
-) -> Training:  # fmt: skip
-    """The loop of both: each epoch's rows in an order of their own, measured after every 200 samples."""
-    import torch
-
-    inputs, targets = torch.from_numpy(task.data.inputs), torch.from_numpy(task.data.targets)
-    n, t, seen, seconds, curve = len(inputs), 0, 0, 0.0, []
-
-    def measure() -> None:
-        with torch.no_grad():
-            curve.append((seen / n, task.loss(predict(inputs), targets).item(), seconds))
-
-    with one_thread():
-        measure()
-        since = time.perf_counter()
-        for _ in range(epochs):
-            rows = torch.from_numpy(order(generator, n))
-            for x, y in zip(inputs[rows].split(batch), targets[rows].split(batch), strict=True):
-                t, before, seen = t + 1, seen, seen + len(x)
-                task.loss(predict(x), y).backward()
-                update(t)
-                if seen // EVERY > before // EVERY or seen == epochs * n:
-                    seconds += time.perf_counter() - since
-                    measure()
-                    since = time.perf_counter()
-    return Training(*(tuple(column) for column in zip(*curve, strict=True)))

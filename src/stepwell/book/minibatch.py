@@ -8,7 +8,6 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -22,12 +21,15 @@ from stepwell.pages import plots
 
 section = Section("minibatch", "Minibatch stochastic gradient descent", __doc__)
 SIZE, BLOCK = 256, 64
-SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
-    "gradient descent, η = 1": ({"lr": 1.0, "batch": 1500, "epochs": 10}, "0.242 to 0.261"),
-    "b = 1, η = .005": ({"lr": 0.005, "batch": 1}, "0.242 to 0.256"),
-    "b = 100, η = .4": ({"lr": 0.4, "batch": 100}, "0.242 to 0.263"),
-    "b = 10, η = .05": ({"lr": 0.05, "batch": 10}, "0.242 to 0.257"),
-}
+SETTINGS = [
+    airfoil.Setting(what, rules.gradient_descent, hyper, edges)
+    for what, hyper, edges in (
+        ("gradient descent, η = 1", {"lr": 1.0, "batch": 1500, "epochs": 10}, "0.242 to 0.261"),
+        ("b = 1, η = .005", {"lr": 0.005, "batch": 1}, "0.242 to 0.256"),
+        ("b = 100, η = .4", {"lr": 0.4, "batch": 100}, "0.242 to 0.263"),
+        ("b = 10, η = .05", {"lr": 0.05, "batch": 10}, "0.242 to 0.257"),
+    )
+]
 
 
 @section.experiment
@@ -129,6 +131,12 @@ def problem(page: Page) -> None:
     page.figure("problem", plots.figure("Gradient descent on the airfoil data", panel))
 
 
+@section.in_any_framework
+def framework(page: Page) -> None:
+    """Airfoil in the framework asked for, from scratch and concise."""
+    airfoil.elsewhere(page, SETTINGS)
+
+
 @section.experiment
 def training(page: Page) -> None:
     """Four batch sizes, each at the book's rate: gradient descent for 10 epochs, the others for 2.
@@ -138,15 +146,9 @@ def training(page: Page) -> None:
     from stepwell.torch import SGD
 
     task, curves, times = airfoil.load(page), [], []
-    for name, (setting, edges) in SETTINGS.items():
-        runs = airfoil.band(
-            page, f"{name}, from scratch",
-            lambda seed, s=setting: airfoil.from_scratch(task, rules.gradient_descent, seed, **s), edges,
-        )  # fmt: skip
-        short = airfoil.band(
-            page, f"{name}, concise", lambda seed, s=setting: airfoil.concise(task, SGD, seed, **s), edges
-        )
-        airfoil.same(page, name, runs, short)
+    for setting in SETTINGS:
+        name, hyper = setting.what, setting.hyper
+        _, short = airfoil.both(page, task, setting, lambda seed, own=hyper: airfoil.concise(task, SGD, seed, **own))
         page.measured(f"{name}: ms an epoch (this machine)", statistics.median(_epoch(run) for run in short))
         curves.append(airfoil.curve(name, short))
         times.append(airfoil.curve(name, short, x="milliseconds"))

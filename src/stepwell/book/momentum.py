@@ -15,7 +15,12 @@ from stepwell.pages import plots
 
 section = Section("momentum", "Momentum", __doc__)
 START = surfaces.ravine.start
-AIRFOIL = {(0.02, 0.5): "0.242 to 0.251", (0.01, 0.9): "0.244 to 0.254", (0.005, 0.9): "0.242 to 0.250"}
+SETTINGS = [
+    airfoil.Setting(f"η = {lr:g}, β = {beta:g}", rules.momentum, {"lr": lr, "beta": beta}, edges)
+    for lr, beta, edges in (
+        (0.02, 0.5, "0.242 to 0.251"), (0.01, 0.9, "0.244 to 0.254"), (0.005, 0.9, "0.242 to 0.250"),
+    )
+]  # fmt: skip
 
 
 @section.experiment
@@ -92,6 +97,12 @@ def convergence(page: Page) -> None:
     page.figure("convergence", plots.figure("Momentum on ½λx²", panel))
 
 
+@section.in_any_framework
+def framework(page: Page) -> None:
+    """Airfoil in the framework asked for, from scratch and concise."""
+    airfoil.elsewhere(page, SETTINGS)
+
+
 @section.experiment
 def training(page: Page) -> None:
     """Airfoil, batches of 10, at three rates and momenta; the class is torch's SGD.
@@ -101,18 +112,10 @@ def training(page: Page) -> None:
     from stepwell.torch import SGD
 
     task, curves = airfoil.load(page), []
-    for (lr, beta), edges in AIRFOIL.items():
-        name = f"η = {lr:g}, β = {beta:g}"
-        runs = airfoil.band(
-            page, f"{name}, from scratch",
-            lambda seed, lr=lr, beta=beta: airfoil.from_scratch(task, rules.momentum, seed, lr=lr, beta=beta), edges,
-        )  # fmt: skip
-        short = airfoil.band(
-            page, f"{name}, concise",
-            lambda seed, lr=lr, beta=beta: airfoil.concise(task, SGD, seed, lr=lr, momentum=beta), edges,
-        )  # fmt: skip
-        airfoil.same(page, name, runs, short)
-        curves.append(airfoil.curve(name, runs, "momentum"))
+    for setting in SETTINGS:
+        named = {"lr": setting.hyper["lr"], "momentum": setting.hyper["beta"]}
+        runs, _ = airfoil.both(page, task, setting, lambda seed, own=named: airfoil.concise(task, SGD, seed, **own))
+        curves.append(airfoil.curve(setting.what, runs, "momentum"))
     last = [airfoil.from_scratch(task, rules.momentum, seed, lr=0.01, beta=0.9).loss for seed in range(20, 50)]
     page.measured(
         "η = .01, β = .9: share of 30 other seeds that end above .254", float(np.mean(np.array(last) > 0.254))

@@ -19,6 +19,7 @@ section = Section("rmsprop", "RMSProp", __doc__)
 START = surfaces.ravine.start
 RULE = "rmsprop_eps_inside"
 BOOK: dict[str, Any] = {"lr": 0.01, "gamma": 0.9}
+SETTINGS = [airfoil.Setting("", rules.rmsprop_eps_inside, BOOK, "0.242 to 0.249")]
 
 
 @rule
@@ -63,6 +64,12 @@ def weights(page: Page) -> None:
     page.figure("weights", plots.figure("What the scale remembers", panel))
 
 
+@section.in_any_framework
+def framework(page: Page) -> None:
+    """Airfoil in the framework asked for, from scratch and concise."""
+    airfoil.elsewhere(page, SETTINGS)
+
+
 @section.experiment
 def training(page: Page) -> None:
     """Airfoil at η = .01, γ = .9, and the same rule as a class.
@@ -70,16 +77,10 @@ def training(page: Page) -> None:
     torch's RMSprop has ε outside the root, and its alpha, the book's γ, is .99 by default. Its average starts ten times
     as low, so that its first step is 10η and not 3.16η: a faster start.
     """
-    from stepwell.torch import RMSprop, RmspropEpsInside
+    from stepwell.torch import RMSprop
 
-    task, edges = airfoil.load(page), "0.242 to 0.249"
-    runs = airfoil.band(
-        page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.rmsprop_eps_inside, seed, **BOOK), edges
-    )
-    short = airfoil.band(
-        page, "RmspropEpsInside", lambda seed: airfoil.concise(task, RmspropEpsInside, seed, **BOOK), edges
-    )
-    airfoil.same(page, "rule and class", runs, short)
+    task, edges = airfoil.load(page), SETTINGS[0].edges
+    runs, _ = airfoil.both(page, task, SETTINGS[0], called="RmspropEpsInside")
     named = airfoil.band(
         page,
         "torch's RMSprop, alpha = .9",

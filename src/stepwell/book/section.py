@@ -26,11 +26,13 @@ class Options:
         seeds: trainings of each kind, with seeds 0, 1, …
         full: the book's own lengths where the default is shorter.
         data: where data files are; None looks where `stepwell.lab.data` does.
+        framework: where the sections' trainings on the airfoil data run; elsewhere than in torch, they alone do.
     """
 
     seeds: int = 5
     full: bool = False
     data: Path | None = None
+    framework: str = "torch"
 
 
 @dataclass(frozen=True)
@@ -137,20 +139,33 @@ Experiment = Callable[[Page], None]
 
 
 class Section:
-    """A section: its name on the command line, its title, its text (the file's docstring) and its experiments."""
+    """A section: its name on the command line, its title, its text (the file's docstring) and its experiments.
+
+    `elsewhere` has those that run in any framework.
+    """
 
     def __init__(self, name: str, title: str, text: str | None):
         self.name, self.title, self.text = name, title, (text or "").strip()
         self.experiments: list[Experiment] = []
+        self.elsewhere: list[Experiment] = []
+
+    def chosen(self, options: "Options") -> list[Experiment]:
+        """The experiments that these options ask for."""
+        return self.experiments if options.framework == "torch" else self.elsewhere
 
     def experiment(self, function: Experiment) -> Experiment:
         """Mark a function as the section's next experiment; its docstring's first line is the title."""
         self.experiments.append(function)
         return function
 
+    def in_any_framework(self, function: Experiment) -> Experiment:
+        """Mark a function as an experiment that runs where the reader asks for another framework than torch."""
+        self.elsewhere.append(function)
+        return function
+
     def run(self, options: Options = Options(), only: str | None = None) -> Iterator[Page]:
         """Run the experiments, or the one of that name; each page as soon as it is written."""
-        for experiment in self.experiments:
+        for experiment in self.chosen(options):
             if only in (None, experiment.__name__):
                 yield run(experiment, options)
 

@@ -14,6 +14,7 @@ from stepwell.pages import plots
 from stepwell.rule import Rule
 
 section = Section("yogi", "Yogi", __doc__)
+SETTINGS = [airfoil.Setting("", rules.yogi, {"lr": 0.01}, airfoil.EDGE)]
 C = 3.0
 REDDI = {"beta1": 0.0, "beta2": 1 / (1 + C**2), "eps": 1e-3}
 
@@ -39,20 +40,20 @@ def second_moment(page: Page) -> None:
     page.figure("second_moment", plots.figure("Yogi forgets slowly", panel))
 
 
+@section.in_any_framework
+def framework(page: Page) -> None:
+    """Airfoil in the framework asked for, from scratch and concise."""
+    airfoil.elsewhere(page, SETTINGS)
+
+
 @section.experiment
 def training(page: Page) -> None:
     """Airfoil at η = .01, ε = 1e-3, and the same rule as a class.
 
     torch has none of that name. The book prints losses from .243 to .245.
     """
-    from stepwell.torch import Yogi
-
     task = airfoil.load(page)
-    runs = airfoil.band(
-        page, "from scratch", lambda seed: airfoil.from_scratch(task, rules.yogi, seed, lr=0.01), airfoil.EDGE
-    )
-    short = airfoil.band(page, "concise", lambda seed: airfoil.concise(task, Yogi, seed, lr=0.01), airfoil.EDGE)
-    airfoil.same(page, "rule and class", runs, short)
+    runs, _ = airfoil.both(page, task, SETTINGS[0])
     adam = [airfoil.from_scratch(task, rules.adam, seed, lr=0.01, eps=1e-6) for seed in range(page.options.seeds)]
     curves = [airfoil.curve("Yogi", runs, "yogi"), airfoil.curve("Adam", adam, "adam")]
     panel = airfoil.panel(task, "b = 10, η = .01", curves)

@@ -14,7 +14,10 @@ def bench(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a figure is below its promise.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure this machine: each figure as a ratio against a named peer, with the physical limit beside it."""
+    """Measure this machine: each figure as a ratio against a named peer, with the physical limit beside it.
+
+    Without names, benchmarks whose framework is not installed are left out.
+    """
     from stepwell.lab import bench as benchmarks
     from stepwell.pages import tables
 
@@ -23,9 +26,17 @@ def bench(
     if not paths:
         fail("the benchmarks were not installed with this package")
     found = []
-    for row in benchmarks.run(paths, quick):
-        found.append(row)
-        typer.echo(f"measured {row['name']}", err=True)
+    for path in paths:
+        try:
+            rows = benchmarks.run(path, quick)
+        except benchmarks.Missing as missing:
+            if names:
+                fail(f"{path.stem}: {missing}")
+            typer.echo(f"left out {path.stem}: {missing}", err=True)
+            continue
+        for row in rows:
+            found.append(row)
+            typer.echo(f"measured {row['name']}", err=True)
     if as_json:
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
     else:

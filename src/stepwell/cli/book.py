@@ -24,6 +24,7 @@ def book(
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each kind.")] = 5,
     full: Annotated[bool, typer.Option("--full", help="The book's own lengths, where the default is shorter.")] = False,
     data: Annotated[Path | None, typer.Option(help="The folder that has the data files.")] = None,
+    framework: Annotated[str, typer.Option(help="Train on the airfoil data in this framework instead.")] = "torch",
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -33,6 +34,7 @@ def book(
     keeps what is done.
     """
     from stepwell.book import Options, named
+    from stepwell.book.loops import FRAMEWORKS
 
     if name is None and not all_:
         _list(as_json)
@@ -40,6 +42,11 @@ def book(
     if name is not None and all_:
         fail("a section or --all; got both")
     sections = list(named.values()) if name is None else [one_of("section", name, named)]
+    options = Options(seeds, full, data, one_of("framework", framework, dict(zip(FRAMEWORKS, FRAMEWORKS, strict=True))))
+    sections = [section for section in sections if section.chosen(options)]
+    if not sections:
+        able = ", ".join(key for key, section in named.items() if section.elsewhere)
+        fail(f"{name} trains on nothing that runs in {framework}; these do: {able}")
     folder = out or (FOLDER / name if name else FOLDER)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,7 +55,7 @@ def book(
     done: dict[str, tuple[Section, list[Page]]] = {}
     kept = 0
     try:
-        code = _run(sections, Options(seeds, full, data), done, quiet, as_json)
+        code = _run(sections, options, done, quiet, as_json)
     finally:
         if as_json:
             typer.echo(json.dumps([_facts(*each) for each in done.values()], indent=1, ensure_ascii=False))
@@ -85,7 +92,7 @@ def _run(
             for page in _shown(section, options, quiet):
                 done.setdefault(section.name, (section, []))[1].append(page)
                 out.print(booktext.page(page), soft_wrap=False)
-        except DataError as error:
+        except (DataError, ImportError) as error:
             typer.echo(f"stepwell: {section.name}: {error}", err=True)
             code = 2
         except KeyboardInterrupt:
@@ -99,7 +106,7 @@ def _shown(section: "Section", options: "Options", quiet: bool) -> "Iterator[Pag
     err = console(stderr=True)
     err.quiet = quiet
     pages = section.run(options)
-    for experiment in section.experiments:
+    for experiment in section.chosen(options):
         doing = f"{section.name}: {experiment.__name__}"
         if err.is_terminal:
             with err.status(doing):
