@@ -74,13 +74,14 @@ def both(
 
 def elsewhere(page: Page, settings: Sequence[Setting]) -> None:
     """A section's trainings in the framework asked for: the rule on its tensors, and its door's class."""
-    task = load(page)
-    curves = []
+    task, name = load(page), page.options.framework
+    page.title, curves = f"Airfoil in {name}, from scratch and concise.", []
     for setting in settings:
         runs, _ = both(page, task, setting)
-        curves.append(curve(setting.what or setting.rule.name, runs, setting.rule.name))
-    name = page.options.framework
-    page.figure("training", plots.figure(f"Airfoil in {name}: median and range over seeds", panel(task, name, curves)))
+        curves.append(curve(setting.what or setting.rule.name, runs, None if setting.what else setting.rule.name))
+    page.figure(
+        "training", plots.figure(f"Airfoil in {name}: median and range over seeds", panel(task, "from scratch", curves))
+    )
 
 
 def apart(some: Sequence[Training], others: Sequence[Training]) -> float:

@@ -11,7 +11,7 @@ a column, and returns a `Loop`; the bias starts at 0.
 import importlib
 import pkgutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -83,7 +83,13 @@ def class_of(rule: Rule, framework: str) -> Callable[..., Any]:
     return importlib.import_module(f"stepwell.{framework}").from_rule(rule)
 
 
+def spelled(hyper: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters as doors have them whose frameworks say `learning_rate`."""
+    return {"learning_rate" if name == "lr" else name: value for name, value in hyper.items()}
+
+
 def _ways(framework: str) -> Any:
+    importlib.import_module(f"stepwell.{framework}")  # says what to install, where the framework is missing
     return importlib.import_module(f"{__name__}.{framework}")
 
 
