@@ -124,6 +124,11 @@ def _apply(name: str, *args: Any) -> Any:
     return getattr(library, name)(*(library.full_like(array, a) if _is_number(a) else a for a in args))
 
 
+def full_like(array: Any, number: float) -> Any:
+    """An array of that number, of the shape, dtype and library of another."""
+    return _library(array).full_like(array, number)
+
+
 def sqrt(x: Any) -> Any:
     """√x, elementwise; NaN below 0."""
     return _apply("sqrt", x)

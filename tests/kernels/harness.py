@@ -15,10 +15,10 @@ SIZES = (0, 1, 3, 15, 16, 17, 16383, 16384, 16385, 100_003)  # vector widths, bl
 SMALL = (1, 5, 17)
 STEPS = 8
 AGES = (0, 3, 1000)  # steps that a tensor has behind it: the first of RAdam's branches, the switch, the second
-PLAIN, EVERY_STAGE = Stages(), Stages(True, True, True, True)
+PLAIN, EVERY_STAGE = Stages(), Stages(True, True, True, True)  # but clipping, which would level gradients
 SURROUND = (  # the decay is small beside every gradient, so that their sum does not cancel
-    {"grad_scale": -0.5, "l2_decay": 2.0**-12, "ema_decay": 0.9},
-    {"grad_scale": 2.0, "l2_decay": 0.0, "ema_decay": 0.25},
+    {"grad_scale": -0.5, "clip_value": 2.0, "l2_decay": 2.0**-12, "clip_decayed_value": 1.0, "ema_decay": 0.9},
+    {"grad_scale": 2.0, "clip_value": 0.5, "l2_decay": 0.0, "clip_decayed_value": 1.0, "ema_decay": 0.25},
 )
 
 # The largest error in a tensor over the largest element it ever had. In float32 some ten operations round at each of
@@ -90,8 +90,12 @@ def by_reference(work: Work) -> Iterator[list[Arrays]]:
             g = given.astype(np.float64)
             if work.stages.scale:
                 g = g * hyper["grad_scale"]
+            if work.stages.clip:
+                g = np.clip(g, -hyper["clip_value"], hyper["clip_value"])
             if work.stages.decay:
                 g = g + hyper["l2_decay"] * old["p"]
+            if work.stages.clip_decayed:
+                g = np.clip(g, -hyper["clip_decayed_value"], hyper["clip_decayed_value"])
             change, *state = work.rule.bind({**old, "g": g, "t": age(k) + step + 1}, hyper)
             new = {"p": old["p"] - change, **dict(zip(work.rule.state, state, strict=True))}
             if work.stages.ema:

@@ -50,7 +50,11 @@ def test_exact_is_dense(rule, stages, dtype, width):
     assert_close(driver.arrays, dense(work, "float64"), {"float32": 1e-5, "float64": 1e-12}[dtype], work)
 
 
-@pytest.mark.parametrize("stages", [Stages(scale=True), DECAY, EMA], ids=["scale", "decay", "ema"])
+@pytest.mark.parametrize(
+    "stages",
+    [Stages(scale=True), DECAY, EMA, Stages(clip=True), Stages(decay=True, clip_decayed=True)],
+    ids=["scale", "decay", "ema", "clip", "clip decayed"],
+)
 @each_dtype
 @by_name([rules.gradient_descent, rules.momentum, rules.adagrad, rules.adamw, rules.yogi, rules.nadam])
 def test_with_one_stage(rule, stages, dtype):

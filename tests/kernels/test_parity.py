@@ -3,7 +3,7 @@
 import pytest
 
 from stepwell import rules
-from stepwell.kernels import cpu
+from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
 from tests.kernels.harness import EVERY_STAGE, PLAIN, Work, assert_same, by_eager, by_kernel, by_reference
 
@@ -30,4 +30,12 @@ def test_the_kernel_is_the_reference(work):
 
 @works(EVERY_RULE)
 def test_the_eager_engine_is_the_reference(work):
+    assert_same(work, by_eager, by_reference)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rule", [rules.momentum, rules.adam, rules.yogi], ids=lambda r: r.name)
+def test_clipped_elements_are_the_reference(rule, dtype):
+    work = Work(rule, Stages(scale=True, clip=True, decay=True, clip_decayed=True), dtype)
+    assert_same(work, by_kernel, by_reference)
     assert_same(work, by_eager, by_reference)

@@ -59,6 +59,30 @@ def test_decay_is_not_scaled():
     np.testing.assert_array_equal(now["v"], 0.5 * v - g + 0.5 * p)
 
 
+@pytest.mark.parametrize("bound", [8.0, 0.0, 100.0])
+def test_clip_bounds_each_element_of_the_scaled_gradient(bound):
+    now = run(Stages(scale=True, clip=True, decay=True), grad_scale=-0.5, clip_value=bound, l2_decay=0.5)
+    expected = 0.5 * v + np.clip(-0.5 * g, -bound, bound) + 0.5 * p
+    np.testing.assert_array_equal(now["v"], expected)
+    np.testing.assert_array_equal(now["p"], p - 0.5 * expected)
+    np.testing.assert_array_equal(now["g"], g)
+
+
+@pytest.mark.parametrize("bound", [8.0, 0.0, 100.0])
+def test_clip_decayed_bounds_the_gradient_after_decay(bound):
+    now = run(Stages(decay=True, clip_decayed=True), l2_decay=0.5, clip_decayed_value=bound)
+    np.testing.assert_array_equal(now["v"], 0.5 * v + np.clip(g + 0.5 * p, -bound, bound))
+
+
+def test_clip_bounds_infinity_and_leaves_nan():
+    kernel = cpu.kernel(rules.gradient_descent, Stages(clip=True), ("float32", "float32"))
+    params, grads = np.zeros(20, np.float32), np.array([np.inf, -np.inf, np.nan, -0.0, 3.0] * 4, np.float32)
+    table = kernel.table([20], [0])
+    table[0, ADDRESSES:] = [address(params), address(grads)]
+    kernel.run(table, np.ones((1, 1)), np.array([[1.0, 2.0]]), 1)
+    np.testing.assert_array_equal(params, -np.array([2.0, -2.0, np.nan, 0.0, 2.0] * 4, np.float32))
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.75])
 def test_ema_averages_the_new_parameter(decay):
     now = run(Stages(ema=True), ema_decay=decay)
@@ -85,7 +109,7 @@ def test_zero_wipes_out_what_is_not_finite():
 
 def test_each_stage_brings_the_scalar_that_is_named_for_it():
     assert Stages().scalars == ()
-    assert Stages(True, True, True, True).scalars == tuple(STAGE_SCALARS.values())
+    assert Stages(True, True, True, True, True, True).scalars == tuple(STAGE_SCALARS.values())
     for stage, scalar in STAGE_SCALARS.items():
         assert Stages(**{stage: True}).scalars == (scalar,)
         program = cpu.program(rules.adam, Stages(**{stage: True}))

@@ -10,7 +10,7 @@ from stepwell.lab import search
 from stepwell.lab.search import FARTHER, Search, candidates, choose, rate
 from stepwell.lab.tasks import Task
 from stepwell.lab.train import Job, Run
-from stepwell.rules import named
+from stepwell.rules import algorithms, named
 from tests.lab.synthetic import run
 from tests.lab.test_train import numbers
 
@@ -26,9 +26,10 @@ def planned(monkeypatch: pytest.MonkeyPatch, airfoil: Task) -> Any:
     return make
 
 
-def test_every_rule_is_compared() -> None:
+def test_every_algorithm_is_compared_and_every_form_can_be() -> None:
     assert candidates() == list(named)
-    assert choose(None) == list(named)
+    assert choose(None) == list(algorithms)
+    assert choose(["adam_nesterov"]) == ["adam_nesterov"]
     assert choose(["lion", "adam", "lion"]) == ["adam", "lion"]
 
 
@@ -69,7 +70,7 @@ def test_a_search_downward_ends_too(planned: Any) -> None:
 
 def test_one_rate_is_the_default_alone(planned: Any) -> None:
     runs = planned(lambda job: 1.0, rates=1, seeds=1)
-    assert [(r.optimizer, r.lr) for r in runs] == [(name, rate(name, 0)) for name in named]
+    assert [(r.optimizer, r.lr) for r in runs] == [(name, rate(name, 0)) for name in algorithms]
 
 
 def test_each_optimizer_is_extended_on_its_own(planned: Any) -> None:

@@ -19,7 +19,18 @@ def adadelta(p: float, gs: Numbers, lr: float, rho: float, eps: float) -> Trajec
         yield p, mean_of_squares, mean_of_steps
 
 
-ORACLES = {"adadelta": (adadelta, [{}, {"lr": 0.3, "rho": 0.6, "eps": 1e-3}])}
+def adadeltaw(p: float, gs: Numbers, lr: float, rho: float, eps: float, weight_decay: float) -> Trajectory:
+    mean_of_squares = mean_of_steps = 0.0
+    for g in gs:
+        mean_of_squares = rho * mean_of_squares + (1 - rho) * g * g
+        delta = math.sqrt(mean_of_steps + eps) / math.sqrt(mean_of_squares + eps) * g
+        mean_of_steps = rho * mean_of_steps + (1 - rho) * delta * delta
+        p = (1 - lr * weight_decay) * p - lr * delta
+        yield p, mean_of_squares, mean_of_steps
+
+
+SETTINGS = [{}, {"lr": 0.3, "rho": 0.6, "eps": 1e-3}]
+ORACLES = {"adadelta": (adadelta, SETTINGS), "adadeltaw": (adadeltaw, [*SETTINGS, {"lr": 0.3, "weight_decay": 0.3}])}
 
 
 @pytest.mark.parametrize("name", ORACLES)

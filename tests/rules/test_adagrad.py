@@ -27,6 +27,15 @@ def adagrad_eps_inside(p: float, gs: Numbers, lr: float, eps: float, initial_acc
         yield p, s
 
 
+def adagradw_eps_inside(
+    p: float, gs: Numbers, lr: float, eps: float, initial_accumulator: float, weight_decay: float
+) -> Trajectory:
+    for t in range(len(gs)):
+        s = initial_accumulator + math.fsum(g * g for g in gs[: t + 1])
+        p = (1 - lr * weight_decay) * p - lr * gs[t] / math.sqrt(s + eps)
+        yield p, s
+
+
 def adagrad_decayed(
     p: float, gs: Numbers, lr: float, lr_decay: float, eps: float, initial_accumulator: float
 ) -> Trajectory:
@@ -49,12 +58,22 @@ def adagrad_of_rows(
         yield np.array(rows), np.array(sums)[:, None]
 
 
+def adagrad_without_eps(p: float, gs: Numbers, lr: float, initial_accumulator: float) -> Trajectory:
+    for t in range(len(gs)):
+        s = initial_accumulator + math.fsum(g * g for g in gs[: t + 1])
+        p -= lr * gs[t] / math.sqrt(s) if s > 0 else 0.0
+        yield p, s
+
+
 SETTINGS = [{}, {"lr": 0.3, "eps": 0.1, "initial_accumulator": 0.5}]
 ORACLES = {
     "adagrad": (adagrad, SETTINGS),
     "adagrad_eps_inside": (adagrad_eps_inside, SETTINGS),
     "adagrad_rowwise": (adagrad, SETTINGS),  # of one number: a row of one
+    "adagrad_rowwise_eps_inside": (adagrad_eps_inside, SETTINGS),
+    "adagradw_eps_inside": (adagradw_eps_inside, [{}, SETTINGS[1], {"lr": 0.3, "eps": 0.1, "weight_decay": 0.3}]),
     "adagrad_decayed": (adagrad_decayed, [*SETTINGS, {"lr": 0.3, "lr_decay": 0.2}]),
+    "adagrad_without_eps": (adagrad_without_eps, [{}, {"lr": 0.3, "initial_accumulator": 0.5}]),
 }
 
 
@@ -144,3 +163,9 @@ def test_a_row_turned_in_its_own_space_is_stepped_alike():
         hyper, g = rule.complete({"lr": 1.0}), GRADIENTS[4]
         plain, turned = (rule(x, 0 * x, **hyper)[0] for x in (g, g @ turn))
         assert np.allclose(plain @ turn, turned, rtol=1e-12, atol=1e-13) is kept
+
+
+def test_without_epsilon_a_coordinate_without_a_gradient_stays():
+    with np.errstate(all="ignore"):  # 0/0, which is not taken
+        path = list(follow(rules.adagrad_without_eps, np.float64(0.5), [np.float64(g) for g in (0, 0, -3)], lr=0.25))
+    assert path == [(0.5, 0.0), (0.5, 0.0), (0.75, 9.0)]

@@ -39,6 +39,16 @@ def amsgrad(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: f
         yield p, m, v, largest
 
 
+def amsgrad_eps_hat(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float) -> Trajectory:
+    m = v = largest = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        largest = v if v > largest else largest
+        p -= lr * math.sqrt(1 - beta2**t) / (1 - beta1**t) * m / (math.sqrt(largest) + eps)
+        yield p, m, v, largest
+
+
 def adamw(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> Trajectory:
     m = v = 0.0
     for t, g in enumerate(gs, 1):
@@ -60,12 +70,91 @@ def amsgradw(
         yield p, m, v, largest
 
 
+def adam_eps_root(
+    p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, eps_root: float
+) -> Trajectory:
+    m = v = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        p -= lr * (m / (1 - beta1**t)) / (math.sqrt(v / (1 - beta2**t) + eps_root) + eps)
+        yield p, m, v
+
+
+def adamw_eps_root(
+    p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, eps_root: float, weight_decay: float
+) -> Trajectory:
+    m = v = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        root = math.sqrt(v / (1 - beta2**t) + eps_root)
+        p = (1 - lr * weight_decay) * p - lr * (m / (1 - beta1**t)) / (root + eps)
+        yield p, m, v
+
+
+def amsgrad_corrected(
+    p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, eps_root: float
+) -> Trajectory:
+    m = v = largest = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        largest = max(largest, v / (1 - beta2**t))
+        p -= lr * (m / (1 - beta1**t)) / (math.sqrt(largest + eps_root) + eps)
+        yield p, m, v, largest
+
+
+def amsgrad_uncorrected(
+    p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, eps_root: float
+) -> Trajectory:
+    m = v = largest = 0.0
+    for g in gs:
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        largest = max(largest, v)
+        p -= lr * m / (math.sqrt(largest + eps_root) + eps)
+        yield p, m, v, largest
+
+
+def amsgrad_mean_corrected(
+    p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, eps_root: float
+) -> Trajectory:
+    m = v = largest = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        largest = max(largest, v)
+        p -= lr * (m / (1 - beta1**t)) / (math.sqrt(largest + eps_root) + eps)
+        yield p, m, v, largest
+
+
+def amsgrad_scale_corrected(
+    p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, eps_root: float
+) -> Trajectory:
+    m = v = largest = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        largest = max(largest, v / (1 - beta2**t))
+        p -= lr * m / (math.sqrt(largest + eps_root) + eps)
+        yield p, m, v, largest
+
+
 SETTINGS = [{}, {"lr": 0.3, "beta1": 0.6, "beta2": 0.7, "eps": 0.1}]
 DECAYED = [*SETTINGS, {"lr": 0.3, "weight_decay": 0.4}]
+ROOTED = [*SETTINGS, {"lr": 0.3, "eps_root": 0.2}]
 ORACLES = {
+    "adam_eps_root": (adam_eps_root, ROOTED),
+    "adamw_eps_root": (adamw_eps_root, [*ROOTED, {"lr": 0.3, "weight_decay": 0.4}]),
+    "amsgrad_corrected": (amsgrad_corrected, ROOTED),
+    "amsgrad_mean_corrected": (amsgrad_mean_corrected, ROOTED),
+    "amsgrad_scale_corrected": (amsgrad_scale_corrected, ROOTED),
+    "amsgrad_uncorrected": (amsgrad_uncorrected, ROOTED),
     "adam": (adam, SETTINGS),
     "adam_eps_hat": (adam_eps_hat, SETTINGS),
     "amsgrad": (amsgrad, SETTINGS),
+    "amsgrad_eps_hat": (amsgrad_eps_hat, SETTINGS),
     "adamw": (adamw, DECAYED),
     "amsgradw": (amsgradw, DECAYED),
 }

@@ -19,7 +19,41 @@ def adamax(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: fl
         yield p, m, u
 
 
-ORACLES = {"adamax": (adamax, [{}, {"lr": 0.3, "beta1": 0.6, "beta2": 0.7, "eps": 0.1}])}
+def adamaxw(p: float, gs: Numbers, lr: float, weight_decay: float, **hyper: float) -> Trajectory:
+    before = 0.0
+    for plain, *state in adamax(0.0, gs, lr, **hyper):
+        p = p - lr * weight_decay * p + (plain - before)
+        before = plain
+        yield p, *state
+
+
+def adamax_eps_outside(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float) -> Trajectory:
+    m = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        u = max(beta2 ** (t - i) * abs(g_i) for i, g_i in enumerate(gs[:t], 1))
+        p -= lr / (1 - beta1**t) * m / (u + eps)
+        yield p, m, u
+
+
+def adamax_eps_old(p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float) -> Trajectory:
+    """The norm unrolled: beside each β₂^(t-i)|g_i| there is what ε added to it in the steps since."""
+    m = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        added = [eps * math.fsum(beta2**k for k in range(t - i)) for i in range(t + 1)]
+        u = max(beta2 ** (t - i) * abs(g_i) + added[i] for i, g_i in enumerate([0.0, *gs[:t]]))
+        p -= lr / (1 - beta1**t) * m / u
+        yield p, m, u
+
+
+SETTINGS = [{}, {"lr": 0.3, "beta1": 0.6, "beta2": 0.7, "eps": 0.1}]
+ORACLES = {
+    "adamax": (adamax, SETTINGS),
+    "adamaxw": (adamaxw, [*SETTINGS, {"lr": 0.3, "weight_decay": 0.4}]),
+    "adamax_eps_outside": (adamax_eps_outside, SETTINGS),
+    "adamax_eps_old": (adamax_eps_old, SETTINGS),
+}
 
 
 @pytest.mark.parametrize("name", ORACLES)

@@ -42,11 +42,28 @@ def nesterov(p: float, gs: Numbers, lr: float, beta: float) -> Trajectory:
         yield p, v
 
 
+def momentum_rate_inside(p: float, gs: Numbers, lr: float, beta: float) -> Trajectory:
+    for t in range(len(gs)):
+        v = math.fsum(lr * beta**tau * gs[t - tau] for tau in range(t + 1))
+        p -= v
+        yield p, v
+
+
+def nesterov_rate_inside(p: float, gs: Numbers, lr: float, beta: float) -> Trajectory:
+    v = 0.0
+    for g in gs:
+        v = beta * v + lr * g
+        p -= lr * g + beta * v
+        yield p, v
+
+
 ORACLES = {
     "gradient_descent": (gradient_descent, [{}, {"lr": 0.3}]),
     "momentum": (momentum, [{}, {"lr": 0.3, "beta": 0.5}, {"beta": 0.0}]),
     "momentum_dampened": (momentum_dampened, [{}, {"lr": 0.3, "beta": 0.5, "dampening": 0.25}]),
     "nesterov": (nesterov, [{}, {"lr": 0.3, "beta": 0.5}]),
+    "momentum_rate_inside": (momentum_rate_inside, [{}, {"lr": 0.3, "beta": 0.5}, {"beta": 0.0}]),
+    "nesterov_rate_inside": (nesterov_rate_inside, [{}, {"lr": 0.3, "beta": 0.5}]),
 }
 
 
@@ -111,3 +128,15 @@ def test_nesterov_is_momentum_seen_from_the_point_it_looks_ahead_to():
         v = beta * v + slope(theta - lr * beta * v)
         theta -= lr * v
     assert last(rules.nesterov, slope, 2.0, 10, lr=lr, beta=beta) == pytest.approx(theta - lr * beta * v, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside"),
+    [(rules.momentum_rate_inside, rules.momentum), (rules.nesterov_rate_inside, rules.nesterov)],
+    ids=lambda rule: rule.name,
+)
+def test_a_rate_inside_the_velocity_differs_only_once_it_changes(inside, outside):
+    kept, (step, v) = inside(1.0, 0.0, lr=0.5)[1], outside(1.0, 0.0, lr=0.5)
+    assert inside(1.0, 0.0, lr=0.5)[0] == step
+    assert inside(2.0, kept, lr=0.5)[0] == pytest.approx(outside(2.0, v, lr=0.5)[0], rel=1e-15)
+    assert inside(2.0, kept, lr=0.1)[0] > outside(2.0, v, lr=0.1)[0]

@@ -19,7 +19,7 @@ EVERY_RULE = list(rules.named.values())
 
 def family(rule: Rule) -> str:
     """The file that a rule lies in."""
-    return rule.__module__.removeprefix("stepwell.rules.")
+    return rule.__module__.rpartition(".")[2]
 
 
 def oracle_of(rule: Rule) -> tuple[Oracle, list[dict[str, float]]]:
@@ -68,8 +68,12 @@ def test_names_are_unique_and_in_the_order_of_the_families():
     files = [path.stem for path in Path(rules.__file__).parent.glob("*.py") if path.stem != "__init__"]
     assert sorted({family(rule) for rule in EVERY_RULE}) == sorted(files)
     assert [rule.name for rule in EVERY_RULE] == list(rules.named)
-    order = [family(rule) for rule in EVERY_RULE]
-    assert order == sorted(order, key=order.index)
+    assert list(rules.named)[: len(rules.algorithms)] == list(rules.algorithms)  # the forms come after them
+    forms = [rule for rule in EVERY_RULE if rule.name not in rules.algorithms]
+    assert all(rule.__module__.startswith("stepwell.rules.forms.") for rule in forms)
+    order = [family(rule) for rule in rules.algorithms.values()]
+    for group in (rules.algorithms.values(), forms):
+        assert [family(rule) for rule in group] == sorted(map(family, group), key=order.index)
     assert order[0] == "descent"
     for name, rule in rules.named.items():
         assert getattr(rules, name) is rule

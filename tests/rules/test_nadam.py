@@ -32,8 +32,35 @@ def nadamw(p: float, gs: Numbers, lr: float, weight_decay: float, **hyper: float
         yield p, *state
 
 
+def adam_nesterov(
+    p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, eps_root: float
+) -> Trajectory:
+    """Dozat's algorithm 2 with a constant μ: the mean that the next step will have, but for its gradient."""
+    m = v = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        ahead = beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1**t)
+        p -= lr * ahead / (math.sqrt(v / (1 - beta2**t) + eps_root) + eps)
+        yield p, m, v
+
+
+def adamw_nesterov(p: float, gs: Numbers, lr: float, weight_decay: float, **hyper: float) -> Trajectory:
+    before = 0.0
+    for plain, *state in adam_nesterov(0.0, gs, lr, **hyper):
+        p = p - lr * weight_decay * p + (plain - before)
+        before = plain
+        yield p, *state
+
+
 SETTINGS = [{}, {"lr": 0.3, "beta1": 0.6, "beta2": 0.7, "eps": 0.1, "momentum_decay": 0.5}]
-ORACLES = {"nadam": (nadam, SETTINGS), "nadamw": (nadamw, [*SETTINGS, {"lr": 0.3, "weight_decay": 0.4}])}
+ROOTED = [{}, {"lr": 0.3, "beta1": 0.6, "beta2": 0.7, "eps": 0.1}, {"lr": 0.3, "eps_root": 0.2}]
+ORACLES = {
+    "nadam": (nadam, SETTINGS),
+    "nadamw": (nadamw, [*SETTINGS, {"lr": 0.3, "weight_decay": 0.4}]),
+    "adam_nesterov": (adam_nesterov, ROOTED),
+    "adamw_nesterov": (adamw_nesterov, [*ROOTED, {"lr": 0.3, "weight_decay": 0.4}]),
+}
 
 
 @pytest.mark.parametrize("name", ORACLES)

@@ -37,8 +37,48 @@ def radamw(p: float, gs: Numbers, lr: float, weight_decay: float, **hyper: float
         yield p, *state
 
 
+def rectified(m_hat: float, v_hat: float, rho: float, most: float, eps: float, eps_root: float) -> float:
+    r = math.sqrt((rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho))
+    return r * m_hat / (math.sqrt(v_hat + eps_root) + eps)
+
+
+def radam_corrected(
+    p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, eps_root: float, threshold: float
+) -> Trajectory:
+    m = v = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        m_hat, v_hat, rho = m / (1 - beta1**t), v / (1 - beta2**t), length(t, beta2)
+        most = 2 / (1 - beta2) - 1
+        p -= lr * (rectified(m_hat, v_hat, rho, most, eps, eps_root) if rho >= threshold else m_hat)
+        yield p, m, v
+
+
+def radam_corrected_nesterov(
+    p: float, gs: Numbers, lr: float, beta1: float, beta2: float, eps: float, eps_root: float, threshold: float
+) -> Trajectory:
+    m = v = 0.0
+    for t, g in enumerate(gs, 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g * g
+        ahead = beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / (1 - beta1**t)
+        v_hat, rho = v / (1 - beta2**t), length(t, beta2)
+        most = 2 / (1 - beta2) - 1
+        p -= lr * (rectified(ahead, v_hat, rho, most, eps, eps_root) if rho >= threshold else ahead)
+        yield p, m, v
+
+
 SETTINGS = [{}, {"lr": 0.3, "beta1": 0.6, "beta2": 0.9, "eps": 0.1}, {"lr": 0.3, "beta2": 0.5}]  # 0.5: never trusted
-ORACLES = {"radam": (radam, SETTINGS), "radamw": (radamw, [*SETTINGS, {"lr": 0.3, "weight_decay": 0.4}])}
+OPTIONS = [  # half of the first threshold is reached in 8 steps, and is above 4, where r begins
+    {"threshold": 8.1}, *SETTINGS, {"lr": 0.3, "beta2": 0.9, "eps_root": 0.2}, {"lr": 0.3, "beta2": 0.95},
+]  # fmt: skip
+ORACLES = {
+    "radam": (radam, SETTINGS),
+    "radamw": (radamw, [*SETTINGS, {"lr": 0.3, "weight_decay": 0.4}]),
+    "radam_corrected": (radam_corrected, OPTIONS),
+    "radam_corrected_nesterov": (radam_corrected_nesterov, OPTIONS),
+}
 
 
 @pytest.mark.parametrize("name", ORACLES)

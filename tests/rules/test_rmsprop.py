@@ -57,6 +57,58 @@ def rmsprop_centered_momentum(p: float, gs: Numbers, lr: float, gamma: float, ep
         yield p, s, a, v
 
 
+def rmsprop_eps_inside_momentum(p: float, gs: Numbers, lr: float, gamma: float, eps: float, beta: float) -> Trajectory:
+    v = 0.0
+    for t, g in enumerate(gs, 1):
+        s = leaky(square(gs[:t]), gamma)
+        v = beta * v + lr * g / math.sqrt(s + eps)
+        p -= v
+        yield p, s, v
+
+
+def rmsprop_eps_inside_nesterov(p: float, gs: Numbers, lr: float, gamma: float, eps: float, beta: float) -> Trajectory:
+    v = 0.0
+    for t, g in enumerate(gs, 1):
+        s = leaky(square(gs[:t]), gamma)
+        v = beta * v + lr * g / math.sqrt(s + eps)
+        p -= beta * v + lr * g / math.sqrt(s + eps)
+        yield p, s, v
+
+
+def rmsprop_eps_inside_centered(p: float, gs: Numbers, lr: float, gamma: float, eps: float) -> Trajectory:
+    for t, g in enumerate(gs, 1):
+        s, a = leaky(square(gs[:t]), gamma), leaky(gs[:t], gamma)
+        p -= lr * g / math.sqrt(s - a * a + eps)
+        yield p, s, a
+
+
+def rmsprop_eps_inside_centered_momentum(
+    p: float, gs: Numbers, lr: float, gamma: float, eps: float, beta: float
+) -> Trajectory:
+    v = 0.0
+    for t, g in enumerate(gs, 1):
+        s, a = leaky(square(gs[:t]), gamma), leaky(gs[:t], gamma)
+        v = beta * v + lr * g / math.sqrt(s - a * a + eps)
+        p -= v
+        yield p, s, a, v
+
+
+def rmsprop_corrected(p: float, gs: Numbers, lr: float, gamma: float, eps: float) -> Trajectory:
+    for t, g in enumerate(gs, 1):
+        s = leaky(square(gs[:t]), gamma)
+        variance = s / (1 - gamma**t)
+        p -= lr * g / (math.sqrt(variance) + eps)
+        yield p, s
+
+
+def rmsprop_eps_inside_corrected(p: float, gs: Numbers, lr: float, gamma: float, eps: float) -> Trajectory:
+    for t, g in enumerate(gs, 1):
+        s = leaky(square(gs[:t]), gamma)
+        variance = s / (1 - gamma**t)
+        p -= lr * g / math.sqrt(variance + eps)
+        yield p, s
+
+
 PLAIN = [{}, {"lr": 0.3, "gamma": 0.7, "eps": 0.1}]
 MOVING = [{}, {"lr": 0.3, "gamma": 0.7, "eps": 0.1, "beta": 0.4}]
 ORACLES = {
@@ -65,6 +117,12 @@ ORACLES = {
     "rmsprop_momentum": (rmsprop_momentum, MOVING),
     "rmsprop_centered": (rmsprop_centered, PLAIN),
     "rmsprop_centered_momentum": (rmsprop_centered_momentum, MOVING),
+    "rmsprop_eps_inside_momentum": (rmsprop_eps_inside_momentum, MOVING),
+    "rmsprop_eps_inside_nesterov": (rmsprop_eps_inside_nesterov, MOVING),
+    "rmsprop_eps_inside_centered": (rmsprop_eps_inside_centered, PLAIN),
+    "rmsprop_eps_inside_centered_momentum": (rmsprop_eps_inside_centered_momentum, MOVING),
+    "rmsprop_corrected": (rmsprop_corrected, PLAIN),
+    "rmsprop_eps_inside_corrected": (rmsprop_eps_inside_corrected, PLAIN),
 }
 
 

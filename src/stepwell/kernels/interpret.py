@@ -44,7 +44,7 @@ def run(
         wide = {name: values[new] if isinstance(new, str) else new for name, new in _of_scalars(program)}
         values = {name: narrow(x) if _is_wide(x) else x for name, x in values.items()} | dict(arrays)
         for operation in program.body:
-            values[operation.target] = _do(operation, values)
+            values[operation.target] = _do(operation, values, arrays["g"])
     outputs = {name: values[new] if isinstance(new, str) else new for name, new in program.outputs.items()}
     return outputs | wide
 
@@ -53,13 +53,20 @@ def _of_scalars(program: Program) -> list[tuple[str, str | float]]:
     return [(name, program.outputs[name]) for name in program.scalar_state]
 
 
-def _do(operation: Operation, values: Mapping[Any, Any]) -> Any:
+def _do(operation: Operation, values: Mapping[Any, Any], like: Any = None) -> Any:
     args = [values[a] if isinstance(a, str) else a for a in operation.args]
-    if all(isinstance(a, (int, float)) for a in args) and operation.op != "where":
+    if like is not None and operation.op == "where" and isinstance(args[1], float) and isinstance(args[2], float):
+        args[1] = symbolic.full_like(like, args[1])  # a choice between two numbers has the arrays' dtype
+    return apply(operation.op, args)
+
+
+def apply(op: str, args: list[Any]) -> Any:
+    """One operation of an expression on numbers, arrays of any library, or expressions."""
+    if all(isinstance(a, (int, float)) for a in args) and op != "where":
         args = [np.float64(a) for a in args]  # a division by 0 is then infinite, as in the kernels
-        result = _OPERATIONS[operation.op](*args)
+        result = _OPERATIONS[op](*args)
         return bool(result) if isinstance(result, (bool, np.bool_)) else float(result)
-    return _OPERATIONS[operation.op](*args)
+    return _OPERATIONS[op](*args)
 
 
 def _is_wide(value: Any) -> bool:

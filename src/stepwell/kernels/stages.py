@@ -1,14 +1,15 @@
 """The whole step around a rule, written once; every engine runs or prints this function.
 
-In order: scale the gradient (maximize, clipping, loss scaling: one factor), add weight decay to it (L2), apply the
-rule, subtract its step, average the weights (EMA), zero the gradient.
+In order: scale the gradient (maximize, clipping of its norm, loss scaling: one factor), clip each of its elements, add
+weight decay to it (L2), clip each element of that, apply the rule, subtract its step, average the weights (EMA), zero
+the gradient.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stepwell.rule import Rule
+from stepwell.rule import Rule, sign, where
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Stages:
     decay: bool = False
     ema: bool = False
     zero: bool = False
+    clip: bool = False
+    clip_decayed: bool = False
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -26,7 +29,10 @@ class Stages:
         return tuple(scalar for stage, scalar in STAGE_SCALARS.items() if getattr(self, stage))
 
 
-STAGE_SCALARS = {"scale": "grad_scale", "decay": "l2_decay", "ema": "ema_decay"}
+STAGE_SCALARS = {
+    "scale": "grad_scale", "clip": "clip_value", "decay": "l2_decay", "clip_decayed": "clip_decayed_value",
+    "ema": "ema_decay",
+}  # fmt: skip
 
 
 def whole_step(rule: Rule, stages: Stages) -> Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]:
@@ -36,8 +42,12 @@ def whole_step(rule: Rule, stages: Stages) -> Callable[[Mapping[str, Any], Mappi
         p, g = arrays["p"], arrays["g"]
         if stages.scale:
             g = scalars["grad_scale"] * g
+        if stages.clip:
+            g = _clipped(g, scalars["clip_value"])
         if stages.decay:
             g = g + scalars["l2_decay"] * p
+        if stages.clip_decayed:
+            g = _clipped(g, scalars["clip_decayed_value"])
         change, *state = rule.bind({**arrays, "g": g}, scalars)
         new = {"p": p - change, **dict(zip(rule.state, state, strict=True))}
         if stages.ema:
@@ -46,3 +56,8 @@ def whole_step(rule: Rule, stages: Stages) -> Callable[[Mapping[str, Any], Mappi
         return new
 
     return step
+
+
+def _clipped(g: Any, bound: Any) -> Any:
+    """`g` within [-bound, bound]; a NaN stays one, and of a zero gradient a trace sees that it stays zero."""
+    return where(abs(g) > bound, sign(g) * bound, g)

@@ -18,7 +18,7 @@ from stepwell.lab.tasks import Task
 from stepwell.lab.train import Job, Run, train
 from stepwell.lab.workers import begin, work
 from stepwell.rule import Rule
-from stepwell.rules import named
+from stepwell.rules import algorithms, named
 
 PER_DECADE = 2
 FARTHER = 4  # rates beyond the grid, at most, for an optimizer whose best is at an edge
@@ -34,12 +34,16 @@ def _has_defaults(rule: Rule) -> bool:
 
 
 def choose(names: Sequence[str] | None) -> list[str]:
-    """These optimizers, or all, each once, in the order of the rules. Errors: ValueError for an unknown name."""
+    """These optimizers, or every algorithm, each once, in the order of the rules.
+
+    Raises:
+        ValueError: an unknown name.
+    """
     known = candidates()
     for name in names or ():
         if name not in known:
             raise ValueError(unknown("optimizer", name, known))
-    return [name for name in known if names is None or name in names]
+    return [name for name in known if name in (algorithms if names is None else names)]
 
 
 def rate(optimizer: str, place: int) -> float:

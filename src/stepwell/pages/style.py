@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # Tol (2021), "muted", for what is no optimizer, so that an optimizer's colour is nobody else's
 OTHERS = ("#332288", "#44AA99", "#CC6677", "#999933", "#88CCEE", "#882255", "#117733", "#AA4499")
-LINES = ("-", "--", ":", "-.")
+LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (9, 2)), (0, (4, 1)), (0, (7, 2, 2, 2, 2, 2)), (0, (1, 3)))
 FORMATS = ("png", "svg")
 GREY = "#c8c8c8"
 PANEL = 5  # curves that can be told apart in one panel

@@ -1,6 +1,6 @@
 """Adagrad: each coordinate scaled by the size of all its gradients so far."""
 
-from stepwell.rule import NonNegative, Rate, row_mean, rule, sqrt, where
+from stepwell.rule import NonNegative, Rate, row_mean, rule, sqrt
 
 
 @rule(start={"s": "initial_accumulator"})
@@ -44,13 +44,3 @@ def adagrad_rowwise(g, s, *, lr: Rate = 1e-2, eps: NonNegative = 1e-10, initial_
     """
     s = s + row_mean(g**2)
     return lr * g / (sqrt(s) + eps), s
-
-
-@rule(start={"s": "initial_accumulator"})
-def adagrad_without_eps(g, s, *, lr: Rate = 1e-2, initial_accumulator: NonNegative = 0.0):
-    """Adagrad as it was published but for δ: a coordinate that has had no gradient yet stays where it is.
-
-    Duchi, Hazan & Singer (2011), section 1.1. <https://jmlr.org/papers/v12/duchi11a.html>
-    """
-    s = s + g**2
-    return where(s > 0, lr * g / sqrt(s), 0.0), s

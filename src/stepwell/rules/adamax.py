@@ -12,16 +12,3 @@ def adamax(g, m, u, t, *, lr: Rate = 2e-3, beta1: Decay = 0.9, beta2: Decay = 0.
     m = beta1 * m + (1 - beta1) * g
     u = maximum(beta2 * u, abs(g) + eps)
     return lr / (1 - beta1**t) * m / u, m, u
-
-
-@rule
-def adamaxw(
-    p, g, m, u, t, *, lr: Rate = 2e-3, beta1: Decay = 0.9, beta2: Decay = 0.999, eps: NonNegative = 1e-8,
-    weight_decay: NonNegative = 1e-2,
-):  # fmt: skip
-    """Adamax with decoupled weight decay.
-
-    Loshchilov & Hutter (2019) on Kingma & Ba (2015). <https://arxiv.org/abs/1711.05101>
-    """
-    step, m, u = adamax(g, m, u, t, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
-    return lr * weight_decay * p + step, m, u

@@ -1,6 +1,6 @@
 """RAdam: Adam that waits until its scale can be trusted."""
 
-from stepwell.rule import Decay, NonNegative, Rate, Real, rule, sqrt, where
+from stepwell.rule import Decay, NonNegative, Rate, rule, sqrt, where
 
 
 @rule
@@ -32,45 +32,3 @@ def radamw(
     """
     step, m, v = radam(g, m, v, t, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
     return lr * weight_decay * p + step, m, v
-
-
-@rule
-def radam_corrected(
-    g, m, v, t, *, lr: Rate = 1e-3, beta1: Decay = 0.9, beta2: Decay = 0.999, eps: NonNegative = 1e-8,
-    eps_root: NonNegative = 0.0, threshold: Real = 5.0,
-):  # fmt: skip
-    """RAdam with ε beside the corrected root, a second one under it, and a threshold of its own, as in optax.
-
-    Liu et al. (2020), algorithm 2. <https://optax.readthedocs.io/en/latest/api/optimizers.html#radam>
-    """
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g**2
-    m_hat = m / (1 - beta1**t)
-    rho_inf = 2 / (1 - beta2) - 1
-    rho = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
-    trusted = rho >= threshold
-    above = where(trusted, (rho - 4) * (rho - 2) * rho_inf, 0.0)
-    below = where(trusted, (rho_inf - 4) * (rho_inf - 2) * rho, 1.0)
-    scale = sqrt(above / below) / (sqrt(v / (1 - beta2**t) + eps_root) + eps)
-    return lr * m_hat * where(trusted, scale, 1.0), m, v
-
-
-@rule
-def radam_corrected_nesterov(
-    g, m, v, t, *, lr: Rate = 1e-3, beta1: Decay = 0.9, beta2: Decay = 0.999, eps: NonNegative = 1e-8,
-    eps_root: NonNegative = 0.0, threshold: Real = 5.0,
-):  # fmt: skip
-    """RAdam with ε beside the corrected root, and Nesterov's look ahead: one of optax's forms.
-
-    Liu et al. (2020) and Dozat (2016). <https://optax.readthedocs.io/en/latest/api/optimizers.html#radam>
-    """
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g**2
-    m_hat = beta1 / (1 - beta1 ** (t + 1)) * m + (1 - beta1) / (1 - beta1**t) * g
-    rho_inf = 2 / (1 - beta2) - 1
-    rho = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
-    trusted = rho >= threshold
-    above = where(trusted, (rho - 4) * (rho - 2) * rho_inf, 0.0)
-    below = where(trusted, (rho_inf - 4) * (rho_inf - 2) * rho, 1.0)
-    scale = sqrt(above / below) / (sqrt(v / (1 - beta2**t) + eps_root) + eps)
-    return lr * m_hat * where(trusted, scale, 1.0), m, v

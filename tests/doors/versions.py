@@ -1,0 +1,57 @@
+"""What the book's table of frameworks says of a package, asked of the package; a door's test file says how to step it."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from stepwell.book.frameworks import VERSIONS, Version
+from stepwell.rules import named
+
+RATE = 0.1
+START = np.array([1.0, -2.0, 0.5])
+GRADIENTS = [np.random.default_rng(k).standard_normal(3) * 10.0 ** (k - 3) for k in range(8)]
+
+Steps = Callable[[Any, list[np.ndarray]], list[np.ndarray]]
+"""(the framework's own optimizer, gradients) to the parameter, in double precision from `START`, after each step."""
+
+
+def of(framework: str) -> list[Version]:
+    """The rows of one framework."""
+    found = [version for versions in VERSIONS.values() for version in versions if version.framework == framework]
+    assert found
+    return found
+
+
+def assert_defaults(version: Version, original: Callable[..., Any]) -> None:
+    """The arguments that the table names have the defaults that it names."""
+    known = {}
+    for kind in (original, *getattr(original, "__mro__", ())):  # what a constructor hands on has its base's defaults
+        for key, parameter in inspect.signature(kind.__init__ if inspect.isclass(kind) else kind).parameters.items():
+            known.setdefault(key, parameter.default)
+    expected = {key: inspect.Parameter.empty if value is None else value for key, value in version.defaults.items()}
+    assert expected == {key: known[key] for key in expected}
+
+
+def assert_steps(version: Version, original: Callable[..., Any], steps: Steps) -> None:
+    """It takes its rule's steps where the table says so, and others where it says that."""
+    momentum = version.rule.startswith("momentum")
+    given = {"momentum": 0.9} if momentum else {}
+    if "learning_rate" in inspect.signature(original).parameters or "rho" not in version.defaults:
+        given["learning_rate"] = RATE
+    path = np.array(steps(original(**given), GRADIENTS))
+    own = _ours(version.rule, **version.settings | {"lr": RATE} | ({"beta": 0.9} if momentum else {}) | version.fixed)
+    assert np.allclose(path, own, rtol=1e-6, atol=1e-9) is version.exact, abs(path - own).max()
+
+
+def _ours(name: str, **hyper: float) -> np.ndarray:
+    rule = named[name]
+    values = rule.complete(hyper)
+    state = {s: np.full_like(START, rule.start_of(s, values)) for s in rule.state}
+    p, path = START, []
+    for t, g in enumerate(GRADIENTS, 1):
+        step, *new = rule.bind({"p": p, "g": g, "t": t, **state}, values)
+        p, state = p - step, dict(zip(rule.state, new, strict=True))
+        path.append(p)
+    return np.array(path)
