@@ -63,7 +63,7 @@ def test_7_weights_are_drawn_small(task: Task) -> None:
     for start in (airfoil.concise(task, torch.optim.SGD), airfoil.from_scratch(task, rules.gradient_descent)):
         assert start.losses[0] == pytest.approx(0.493259, abs=0.01)
     default = [nn.Linear(5, 1).weight.std().item() for _ in range(50)]
-    assert min(default) > 0.03  # what is left where an initializer is not applied
+    assert np.median(default) > 0.1  # what is left where an initializer is not applied
 
 
 def orders(task: Task, form: str, seeds: int) -> np.ndarray:
@@ -116,7 +116,7 @@ def test_9_seconds_are_a_whole_trainings(task: Task, monkeypatch: pytest.MonkeyP
     run = train(task, Job("gradient_descent", 0.05, 0))
     assert run.seconds == 16  # a tick for each of the intervals that 16 measurements end
     assert run.curve["seconds"] == list(range(1, 17))
-    monkeypatch.setattr("stepwell.book.airfoil.time", clock)
+    monkeypatch.setattr("stepwell.book.loops.time", clock)
     assert airfoil.from_scratch(task, rules.gradient_descent, lr=0.05).seconds == tuple(range(16))
 
 

@@ -1,7 +1,7 @@
 """How the frameworks' versions of an algorithm differ: defaults, where ε stands, which rule here is equal.
 
-What is said of PyTorch and optax is checked by the tests against the installed packages; what is said of the others is
-from their documentation, MXNet's being that of its releases 1.x.
+What is said of a framework is checked by the tests against its package, Keras, Paddle and MXNet 1.9 in the environments
+of their doors; what is said of the book's own functions is from its text.
 
 >>> version = of("rmsprop")[0]
 >>> version.name, version.epsilon, version.rule
@@ -18,14 +18,13 @@ from typing import Any
 from stepwell.book.section import Table
 from stepwell.rules import named
 
-CHECKED = ("PyTorch", "optax")
 COLUMNS = ("framework", "call and defaults", "ε", "equal to", "remark", "known from")
 
 UNDER, BESIDE = "under the root", "beside the root"
 HAT = "beside the root of v, whose bias is corrected only outside: ε̂ in the paper's words"
 ADDED = "added to the parameter"
-RATE_IN_VELOCITY = "the rate enters the velocity, so it is the same only while the rate does not change"
-HAT_REMARK = "its ε is that of ours over √(1-β₂ᵗ), 31.6 times as large at the first step, by default"
+RATE_IN_VELOCITY = "the rate enters the velocity: `momentum` while the rate does not change, and only then"
+HAT_REMARK = "its ε is that of `adam` over √(1-β₂ᵗ), 31.6 times as large at the first step, by default"
 NO_PARENTHESIS = "a parenthesis is missing: see errata 1 and 2"
 
 _SPELLING = {
@@ -93,7 +92,7 @@ class Version:
     @property
     def known(self) -> str:
         """Where its facts come from."""
-        return "tests against the package" if self.framework in CHECKED else "its documentation"
+        return "its text" if self.framework == _TAB else "tests against the package"
 
 
 _SOURCES = {
@@ -112,12 +111,12 @@ VERSIONS: dict[str, tuple[Version, ...]] = {
         Version(_TORCH, "torch.optim.SGD(lr=0.001, momentum=0, dampening=0)", "", "momentum",
                 "dampening begins at the second step: `momentum_dampened`"),
         Version(_OPTAX, "optax.sgd(learning_rate, momentum=None)", "", "momentum"),
-        Version(_KERAS, "keras.optimizers.SGD(learning_rate=0.01, momentum=0.0)", "", "momentum", RATE_IN_VELOCITY,
-                exact=False),
+        Version(_KERAS, "keras.optimizers.SGD(learning_rate=0.01, momentum=0.0)", "", "momentum_rate_inside",
+                RATE_IN_VELOCITY),
         Version(_TAB, "momentum(lr=0.02, momentum=0.5)", "", "momentum"),
         Version(_PADDLE, "paddle.optimizer.Momentum(learning_rate=0.001, momentum=0.9)", "", "momentum"),
-        Version(_MXNET, "mxnet.optimizer.SGD(learning_rate=0.01, momentum=0.0)", "", "momentum", RATE_IN_VELOCITY,
-                exact=False),
+        Version(_MXNET, "mxnet.optimizer.SGD(learning_rate=0.01, momentum=0.0)", "", "momentum_rate_inside",
+                RATE_IN_VELOCITY),
     ),
     "adagrad": (
         Version(_TORCH, "torch.optim.Adagrad(lr=0.01, lr_decay=0, initial_accumulator_value=0, eps=1e-10)", BESIDE,
@@ -153,20 +152,19 @@ VERSIONS: dict[str, tuple[Version, ...]] = {
                 "the paper's rate is 1"),
         Version(_TAB, "adadelta(rho=0.9, eps=1e-5)", UNDER, "adadelta", fixed={"lr": 1.0}),
         Version(_PADDLE, "paddle.optimizer.Adadelta(learning_rate=0.001, epsilon=1e-6, rho=0.95)", UNDER, "adadelta",
-                "the documented formula does not use the rate", exact=False),
+                "the documented formula does not use the rate; the optimizer does"),
         Version(_MXNET, "mxnet.optimizer.AdaDelta(rho=0.9, epsilon=1e-5)", UNDER, "adadelta", fixed={"lr": 1.0}),
     ),
     "adam": (
         Version(_TORCH, "torch.optim.Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-8)", BESIDE, "adam"),
         Version(_OPTAX, "optax.adam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0)", BESIDE, "adam"),
         Version(_KERAS, "keras.optimizers.Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7)", HAT,
-                "adam", HAT_REMARK, exact=False),
+                "adam_eps_hat", HAT_REMARK),
         Version(_TAB, "adam(lr=0.01, beta1=0.9, beta2=0.999, eps=1e-6)", ADDED, "adam", NO_PARENTHESIS, exact=False),
-        Version(_PADDLE, "paddle.optimizer.Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8)", HAT,
-                "adam", "so the documented formula; the source of its CPU kernel takes √(1-β₂ᵗ)ε, which is ours",
-                exact=False),
-        Version(_MXNET, "mxnet.optimizer.Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8)", HAT, "adam",
-                HAT_REMARK, exact=False),
+        Version(_PADDLE, "paddle.optimizer.Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8)", BESIDE,
+                "adam", "the documented formula has ε̂; the optimizer multiplies it by √(1-β₂ᵗ), which is ours"),
+        Version(_MXNET, "mxnet.optimizer.Adam(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8)", HAT,
+                "adam_eps_hat", HAT_REMARK),
     ),
     "adamw": (
         Version(_TORCH, "torch.optim.AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)", BESIDE,
@@ -174,16 +172,17 @@ VERSIONS: dict[str, tuple[Version, ...]] = {
         Version(_OPTAX, "optax.adamw(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0001)", BESIDE, "adamw"),
         Version(_KERAS, "keras.optimizers.AdamW(learning_rate=0.001, weight_decay=0.004, epsilon=1e-7)", HAT, "adamw",
                 HAT_REMARK, exact=False),
-        Version(_PADDLE, "paddle.optimizer.AdamW(learning_rate=0.001, epsilon=1e-8, weight_decay=0.01)", HAT, "adamw",
-                "in the documented formula the decay, too, takes the bias-corrected rate", exact=False),
+        Version(_PADDLE, "paddle.optimizer.AdamW(learning_rate=0.001, epsilon=1e-8, weight_decay=0.01)", BESIDE,
+                "adamw", "in the documented formula the decay takes the bias-corrected rate; in the optimizer it does "
+                "not"),
     ),
     "adamax": (
         Version(_TORCH, "torch.optim.Adamax(lr=0.002, betas=(0.9, 0.999), eps=1e-8)", "added to |g|", "adamax"),
         Version(_OPTAX, "optax.adamax(learning_rate, b1=0.9, b2=0.999, eps=1e-8)", "added to |g|", "adamax"),
         Version(_KERAS, "keras.optimizers.Adamax(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7)",
-                "added to u", "adamax", "ε is not part of the maximum", exact=False),
+                "added to u", "adamax_eps_outside", "ε is not part of the maximum"),
         Version(_PADDLE, "paddle.optimizer.Adamax(learning_rate=0.001, beta1=0.9, beta2=0.999, epsilon=1e-8)",
-                "added to β₂u", "adamax", "ε joins the old maximum, not |g|", exact=False),
+                "added to β₂u", "adamax_eps_old", "ε joins the old maximum, not |g|"),
         Version(_MXNET, "mxnet.optimizer.Adamax(learning_rate=0.002, beta1=0.9, beta2=0.999)", "none", "adamax",
                 "0/0 where no gradient has come yet", fixed={"eps": 0.0}),
     ),

@@ -4,8 +4,9 @@
 and then the order of the samples from NumPy's `default_rng(seed)`, and both have the loss ½(ŷ - y)² averaged over the
 batch, so that where rule and class are one formula they are one training, in every framework.
 
-A module of this package, named as its framework's door, has the two ways: each gets the weights before the first step,
-a column, and returns a `Loop`; the bias starts at 0.
+A module of this package, named as its framework's door, has the two ways: each gets the task and the weights before the
+first step, a column, and returns a `Loop`; the bias starts at 0. The task's loss is written in torch, and torch takes
+it from there; the others write it out.
 """
 
 import importlib
@@ -27,7 +28,7 @@ Order = Callable[[np.random.Generator, int], np.ndarray]
 
 
 class Loop(NamedTuple):
-    """A linear model in training. `step(x, y)` makes one update; `loss(x, y)` is ½(ŷ - y)², averaged."""
+    """A linear model in training. `step(x, y)` makes one update; `loss(x, y)` is its loss there."""
 
     step: Callable[[np.ndarray, np.ndarray], None]
     loss: Callable[[np.ndarray, np.ndarray], float]
@@ -64,7 +65,7 @@ def from_scratch(
 ) -> Training:  # fmt: skip
     """Train with tensors, gradients and a rule; `order(generator, n)` gives the rows of an epoch."""
     generator = np.random.default_rng(seed)
-    loop = _ways(framework).from_scratch(_weights(generator, task), rule, rule.complete(hyper))
+    loop = _ways(framework).from_scratch(task, _weights(generator, task), rule, rule.complete(hyper))
     return _train(task, loop, order, generator, batch, epochs)
 
 
@@ -74,7 +75,7 @@ def concise(
 ) -> Training:  # fmt: skip
     """Train a linear layer with an optimizer class of the framework, its arguments in `hyper`."""
     generator = np.random.default_rng(seed)
-    loop = _ways(framework).concise(_weights(generator, task), optimizer, hyper)
+    loop = _ways(framework).concise(task, _weights(generator, task), optimizer, hyper)
     return _train(task, loop, permutation, generator, batch, epochs)
 
 

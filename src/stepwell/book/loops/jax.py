@@ -9,10 +9,11 @@ import numpy as np
 import optax
 
 from stepwell.book.loops import Loop
+from stepwell.lab.tasks import Task
 from stepwell.rule import Rule
 
 
-def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
+def from_scratch(task: Task, weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
     """Two arrays, their gradients, and the rule."""
 
     def start(p: Any) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) ->
     return _loop(params, (tuple(map(start, params)), jnp.zeros(())), update)
 
 
-def concise(weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
+def concise(task: Task, weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
     """The same two arrays, and the optimizer."""
     params, trainer = (jnp.asarray(weights), jnp.zeros(1)), optimizer(**hyper)
 

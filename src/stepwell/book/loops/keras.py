@@ -11,10 +11,11 @@ import tensorflow as tf
 
 import stepwell.keras  # noqa: F401 - teaches rules TensorFlow's tensors
 from stepwell.book.loops import Loop, spelled
+from stepwell.lab.tasks import Task
 from stepwell.rule import Rule
 
 
-def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
+def from_scratch(task: Task, weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
     """Two variables, their gradients, and the rule."""
     w, b = (tf.Variable(tf.constant(start)) for start in (weights, np.zeros(1, np.float32)))
     states = [
@@ -36,7 +37,7 @@ def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) ->
     return _loop(lambda x: x @ w + b, (w, b), update)
 
 
-def concise(weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
+def concise(task: Task, weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
     """A dense layer, and the optimizer."""
     net = keras.layers.Dense(1)
     net.build((None, len(weights)))

@@ -11,12 +11,13 @@ from mxnet import autograd, gluon, nd
 
 from stepwell import symbolic
 from stepwell.book.loops import Loop, spelled
+from stepwell.lab.tasks import Task
 from stepwell.rule import Rule
 
 symbolic.LIBRARIES["mxnet"] = mxnet.np  # rules meet MXNet's arrays of NumPy's kind here
 
 
-def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
+def from_scratch(task: Task, weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
     """Two arrays, their gradients, and the rule."""
     w, b = (mxnet.np.array(a, dtype="float32") for a in (weights, np.zeros(1)))
     for p in (w, b):
@@ -35,7 +36,7 @@ def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) ->
     return _loop(mxnet.np.array, lambda x: mxnet.np.dot(x, w) + b, lambda samples: update())
 
 
-def concise(weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
+def concise(task: Task, weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
     """A dense layer, and a trainer with the optimizer."""
     net = gluon.nn.Dense(1, in_units=len(weights))
     net.initialize()

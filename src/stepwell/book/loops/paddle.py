@@ -9,10 +9,11 @@ import numpy as np
 import paddle
 
 from stepwell.book.loops import Loop, spelled
+from stepwell.lab.tasks import Task
 from stepwell.rule import Rule
 
 
-def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
+def from_scratch(task: Task, weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
     """Two tensors, their gradients, and the rule."""
     w, b = (
         paddle.to_tensor(weights, stop_gradient=False),
@@ -34,7 +35,7 @@ def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) ->
     return _loop(lambda x: x @ w + b, update)
 
 
-def concise(weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
+def concise(task: Task, weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
     """A linear layer, and the optimizer."""
     net = paddle.nn.Linear(len(weights), 1)
     net.weight.set_value(weights)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from stepwell.book.loops import Loop
+from stepwell.lab.tasks import Task
 from stepwell.lab.train import one_thread
 from stepwell.rule import Rule
 
 
-def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
+def from_scratch(task: Task, weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) -> Loop:
     """Two tensors, their gradients, and the rule."""
     w, b = torch.from_numpy(weights).requires_grad_(), torch.zeros(1, requires_grad=True)
     states = [{name: torch.full_like(p, rule.start_of(name, hyper)) for name in rule.state} for p in (w, b)]
@@ -28,10 +29,10 @@ def from_scratch(weights: np.ndarray, rule: Rule, hyper: Mapping[str, float]) ->
                 p -= step
             p.grad = None
 
-    return _loop(lambda x: x @ w + b, update)
+    return _loop(task, lambda x: x @ w + b, update)
 
 
-def concise(weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
+def concise(task: Task, weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
     """A linear layer, and the optimizer."""
     net: Any = nn.utils.skip_init(nn.Linear, len(weights), 1)
     with torch.no_grad():
@@ -43,12 +44,12 @@ def concise(weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[s
         trainer.step()
         trainer.zero_grad()
 
-    return _loop(net, update)
+    return _loop(task, net, update)
 
 
-def _loop(predict: Callable[[Tensor], Tensor], update: Callable[[], None]) -> Loop:
+def _loop(task: Task, predict: Callable[[Tensor], Tensor], update: Callable[[], None]) -> Loop:
     def loss_of(x: np.ndarray, y: np.ndarray) -> Tensor:
-        return ((predict(torch.from_numpy(x)) - torch.from_numpy(y)) ** 2).mean() / 2
+        return task.loss(predict(torch.from_numpy(x)), torch.from_numpy(y))
 
     def step(x: np.ndarray, y: np.ndarray) -> None:
         with one_thread():
