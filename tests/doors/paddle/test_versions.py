@@ -1,6 +1,5 @@
 """The book's table of frameworks, asked of Paddle."""
 
-import numpy as np
 import paddle
 import pytest
 
