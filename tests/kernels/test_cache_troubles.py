@@ -32,25 +32,13 @@ def it_is_read_only(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(whole_files.tempfile, "mkstemp", mkstemp)
 
 
-class FullDisk:
-    """A file that takes a thousand bytes."""
-
-    def __init__(self, descriptor: int, mode: str):
-        self.descriptor = descriptor
-
-    def __enter__(self) -> "FullDisk":
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        os.close(self.descriptor)
-
-    def write(self, content: bytes) -> None:
-        os.write(self.descriptor, content[:1000])
+def the_disk_is_full(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    def write_bytes(self: Path, content: bytes) -> None:
+        with open(self, "wb") as file:
+            file.write(content[:1000])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-
-def the_disk_is_full(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(whole_files.os, "fdopen", FullDisk)
+    patch.setattr(Path, "write_bytes", write_bytes)
 
 
 def nothing_may_be_renamed(folder: Path, patch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """A traced program, run operation by operation on the arrays of any library: what JAX, Keras and the like compile.
 
-Scalars may be Python's numbers or the library's own scalars in double precision, also symbolic ones; either way they are
-computed first and in double precision, as in the kernels, and only then brought to the arrays' precision.
+Scalars may be Python's numbers or the library's own scalars in double precision, also symbolic ones; either way they
+are computed first and in double precision, as in the kernels, and only then brought to the arrays' precision.
 """
 
 import operator
@@ -37,20 +37,40 @@ def run(
         >>> run(updates(rules.momentum), {"g": np.ones(2), "v": np.ones(2)}, {"t": 1, "lr": 0.5, "beta": 0.5})
         {'update': array([-0.75, -0.75]), 'v': array([1.5, 1.5])}
     """
-    values: dict[Any, Any] = dict(scalars)
+    wide = prologue(program, scalars)
+    return body(program, arrays, narrowed(wide, narrow)) | numbers(program, wide)
+
+
+def prologue(program: Program, scalars: Mapping[str, Any]) -> dict[str, Any]:
+    """The scalars, and those that are computed from them, by name."""
+    values = dict(scalars)
     with np.errstate(all="ignore"):  # as silent as the kernels
         for operation in program.prologue:
             values[operation.target] = _do(operation, values)
-        wide = {name: values[new] if isinstance(new, str) else new for name, new in _of_scalars(program)}
-        values = {name: narrow(x) if _is_wide(x) else x for name, x in values.items()} | dict(arrays)
+    return values
+
+
+def narrowed(scalars: Mapping[str, Any], narrow: Callable[[Any], Any]) -> dict[str, Any]:
+    """The scalars as the body takes them: those of the library brought to the arrays' precision, but truths."""
+    return {name: narrow(x) if _is_wide(x) else x for name, x in scalars.items()}
+
+
+def body(program: Program, arrays: Mapping[str, Any], scalars: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs that are arrays, from arrays and scalars of one precision; numbers take it by themselves."""
+    values = {**scalars, **arrays}
+    with np.errstate(all="ignore"):
         for operation in program.body:
-            values[operation.target] = _do(operation, values, arrays["g"])
-    outputs = {name: values[new] if isinstance(new, str) else new for name, new in program.outputs.items()}
-    return outputs | wide
+            values[operation.target] = _do(operation, values)
+    return {name: _value(new, values) for name, new in program.outputs.items() if name not in program.scalar_state}
 
 
-def _of_scalars(program: Program) -> list[tuple[str, str | float]]:
-    return [(name, program.outputs[name]) for name in program.scalar_state]
+def numbers(program: Program, scalars: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs that are numbers, from what `prologue` computed."""
+    return {name: _value(program.outputs[name], scalars) for name in program.scalar_state}
+
+
+def _value(new: str | float, values: Mapping[str, Any]) -> Any:
+    return values[new] if isinstance(new, str) else new
 
 
 def _do(operation: Operation, values: Mapping[Any, Any], like: Any = None) -> Any:

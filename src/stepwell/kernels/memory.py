@@ -113,3 +113,24 @@ def call_getter(typingctx, function, argument):  # type: ignore[no-untyped-def]
         return builder.call(pointer, [args[1], word(0)])
 
     return types.int64(types.int64, types.int64), emit
+
+
+@intrinsic
+def load_word(typingctx, address):  # type: ignore[no-untyped-def]
+    """The 64-bit integer at an address."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.load(builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
+
+    return types.int64(types.int64), emit
+
+
+@intrinsic
+def store_word(typingctx, address, value):  # type: ignore[no-untyped-def]
+    """Put a 64-bit integer at an address."""
+
+    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        builder.store(args[1], builder.inttoptr(args[0], ir.IntType(64).as_pointer()))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), emit

@@ -151,7 +151,7 @@ class cosine_restarts(Schedule):
 
         # the logarithm is inexact at a cycle's first step: round it, then let integers decide
         n = xp.floor(xp.log(k * (self.mult - 1) / self.steps + 1.0) / math.log(self.mult) + 0.5)
-        n = n - (k < begin(n))
+        n = n - xp.where(k < begin(n), 1, 0)
         return begin(n), self.steps * self.mult**n
 
 

@@ -1,6 +1,12 @@
 """Forms of radam that a framework or a setting calls for; the algorithm itself stands in `rules.radam`."""
 
-from stepwell.rule import Decay, NonNegative, Rate, Real, rule, sqrt, where
+import math
+from typing import Annotated
+
+from stepwell.rule import Decay, Domain, NonNegative, Rate, rule, sqrt, where
+
+Threshold = Annotated[float, Domain("a finite number ≥ 4", lambda x: 4 <= x < math.inf, example=5.0)]
+"""Of ρ; the correction is a root of (ρ - 4)(ρ - 2)."""
 
 
 def _rectified(scale, t, beta2, threshold):
@@ -16,7 +22,7 @@ def _rectified(scale, t, beta2, threshold):
 @rule
 def radam_corrected(
     g, m, v, t, *, lr: Rate = 1e-3, beta1: Decay = 0.9, beta2: Decay = 0.999, eps: NonNegative = 1e-8,
-    eps_root: NonNegative = 0.0, threshold: Real = 5.0,
+    eps_root: NonNegative = 0.0, threshold: Threshold = 5.0,
 ):  # fmt: skip
     """RAdam with ε beside the corrected root, a second one under it, and a threshold of its own, as in optax.
 
@@ -32,7 +38,7 @@ def radam_corrected(
 @rule
 def radam_corrected_nesterov(
     g, m, v, t, *, lr: Rate = 1e-3, beta1: Decay = 0.9, beta2: Decay = 0.999, eps: NonNegative = 1e-8,
-    eps_root: NonNegative = 0.0, threshold: Real = 5.0,
+    eps_root: NonNegative = 0.0, threshold: Threshold = 5.0,
 ):  # fmt: skip
     """RAdam with ε beside the corrected root, and Nesterov's look ahead: one of optax's forms.
 
