@@ -5,7 +5,9 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 SHARED := $(wildcard ../shared/data)
 export STEPWELL_DATA ?= $(SHARED)
 
-.PHONY: demo book test lint types readme docs bench check clean
+DOORS := $(notdir $(basename $(wildcard constraints/*.txt)))
+
+.PHONY: demo book test test-doors lint types readme docs bench bench-doors check clean
 
 demo: .venv/lab
 	$(BIN)/stepwell compare digits
@@ -14,7 +16,13 @@ book: .venv/lab
 	$(BIN)/stepwell book --all
 
 test: .venv/dev
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto --ignore=tests/doors
+
+# each framework in an environment of its own, which is kept in .nox; those that .venv has, in it
+test-doors: .venv/dev
+	STEPWELL_EVERY_RULE=1 $(BIN)/python -m pytest -q -n auto tests/testing/test_library.py
+	$(BIN)/python -m pytest -q -n auto tests/doors/numpy tests/doors/torch
+	$(BIN)/nox
 
 lint: .venv/dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -23,13 +31,16 @@ types: .venv/dev
 	$(BIN)/pyright
 
 readme: .venv/dev
-	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md docs/sparse.md
+	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md docs/sparse.md docs/checkpoints.md docs/testing.md
 
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/lab
 	$(BIN)/stepwell bench
+
+bench-doors: .venv/dev
+	$(BIN)/nox -s $(DOORS:%=bench-%)
 
 check: test lint types readme
 
@@ -48,4 +59,4 @@ check: test lint types readme
 	touch $@
 
 clean:
-	rm -rf .venv stepwell-results dist site
+	rm -rf .venv .nox stepwell-results dist site

@@ -1,18 +1,21 @@
-"""What MkDocs calls while it builds: the pages that the book and the rules make are added to those in this folder."""
+"""What MkDocs calls while it builds: pages that the book, the rules and the doors make join those in this folder."""
 
+from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
 
-from stepwell.pages import site
+from stepwell.pages import matrix, site
 
 
 def on_config(config: Any) -> Any:
-    config.nav = site.nav()
+    config.nav = [*site.nav(), *matrix.contents(Path(config.docs_dir))]
     return config
 
 
 def on_files(files: Any, config: Any) -> Any:
     for place, content in site.pages().items():
         files.append(File.generated(config, place, content=content))
+    page = matrix.page(Path(config.docs_dir) / "doors" / "matrix")
+    files.append(File.generated(config, "doors/matrix.md", content=page))
     return files

@@ -5,6 +5,7 @@
 A block after `<!-- not run: reason -->` is left out, and said. Commands run in an empty folder.
 """
 
+import contextlib
 import re
 import shlex
 import subprocess
@@ -18,6 +19,11 @@ BLOCK = re.compile(r"(<!-- not run: (?P<reason>[^>]*?) -->\n)?```(?P<language>\w
 
 def run(document: Path) -> int:
     """Run one document's blocks; the number of blocks that were run."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # files that it writes go with it
+        return _blocks(document)
+
+
+def _blocks(document: Path) -> int:
     namespace: dict[str, object] = {"__name__": document.stem}
     count = 0
     for found in BLOCK.finditer(document.read_text()):

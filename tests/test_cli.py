@@ -219,6 +219,27 @@ def test_bench_measures_and_judges() -> None:
     refused(run("bench", "fats"), "did you mean fast")
 
 
+@pytest.mark.usefixtures("benchmarks")
+def test_bench_leaves_out_what_needs_a_framework_that_is_not_here(tmp_path: Path) -> None:
+    door = (
+        "try:\n    import no_such_framework\nexcept ImportError as error:\n    raise ImportError('get it') from error"
+    )
+    (tmp_path / "elsewhere.py").write_text(door)
+    every = run("bench", "--json")
+    assert every.exit_code == 0, every.stderr
+    assert [row["ratio"] for row in json.loads(every.stdout)] == [2.0, 0.5]
+    assert "left out elsewhere: get it" in every.stderr
+    refused(run("bench", "elsewhere"), "elsewhere: get it")
+
+
+@pytest.mark.usefixtures("benchmarks")
+@pytest.mark.parametrize("mistake", ["from json import nothing", "import stepwell.nothing"])
+def test_bench_does_not_leave_out_what_is_broken(tmp_path: Path, mistake: str) -> None:
+    (tmp_path / "broken.py").write_text(mistake)
+    result = run("bench")
+    assert isinstance(result.exception, ImportError)
+
+
 def test_the_benchmarks_of_this_checkout_are_found() -> None:
     assert bench.modules()
     assert not any(name.startswith("_") for name in bench.modules())

@@ -1,6 +1,7 @@
 """What is imported when, and in which direction: the house of the design, read from the tree itself."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,24 +10,25 @@ from pathlib import Path
 import pytest
 
 import stepwell
+from stepwell import door
 
 ROOT = Path(stepwell.__file__).parent
 FLOORS = [  # a room may import what lies on the floors before its own, and on its own floor unless it is a door
     {"domain", "files", "symbolic"},
     {"rule", "latex"},
     {"rules", "schedules"},
-    {"kernels", "door", "checkpoint"},
-    {"numpy", "torch", "jax", "keras", "paddle", "mxnet", "functions"},
+    {"kernels", "host", "door", "checkpoint"},
+    {*door.names(), "functions"},
     {"lab", "testing"},
     {"book", "pages"},
     {"cli"},
     {"__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-DOORS = {"numpy", "torch", "jax", "keras", "paddle", "mxnet"}
+DOORS = set(door.names())
 HEAVY = {
-    "dask", "jax", "keras", "llvmlite", "matplotlib", "mxnet", "numba", "optax", "optuna", "paddle", "plotly", "ray",
-    "rich", "scipy", "sklearn", "sympy", "tensorflow", "torch", "triton", "typer",
+    "dask", "jax", "keras", "llvmlite", "matplotlib", "ml_dtypes", "mxnet", "numba", "optax", "optuna", "paddle",
+    "plotly", "ray", "rich", "safetensors", "scipy", "sklearn", "sympy", "tensorflow", "torch", "triton", "typer",
 }  # fmt: skip
 PATIENCE = 120
 
@@ -108,6 +110,39 @@ def test_a_door_loads_its_own_framework():
     found = loaded("import stepwell; stepwell.torch")
     assert "torch" in found
     assert not found & {"numba", "jax", "matplotlib", "tensorflow", "typer"}
+
+
+def test_every_door_is_found():
+    """They are the rooms in which `from_rule` can be had; were one not found, it would go untested."""
+    assert {"numpy", "torch"} < DOORS
+    assert {room(path) for path in files() if path.name == "from_rule.py"} < DOORS
+
+
+WITHOUT = """
+import sys
+sys.modules[{framework!r}] = None
+import stepwell, stepwell.rules, stepwell.numpy
+from stepwell import door
+assert {framework!r} not in door.installed()
+try:
+    import stepwell.{framework}
+except ImportError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("framework", sorted(DOORS - {"numpy"}))  # which stepwell itself needs
+def test_a_door_without_its_framework_says_what_to_install(framework):
+    code = WITHOUT.format(framework=framework)
+    command = [sys.executable, "-W", "error", "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert re.fullmatch(rf"stepwell\.{framework} needs .+: pip install .+\n", found.stdout), found.stdout + found.stderr
+
+
+def test_the_suite_without_pytest_says_what_to_install():
+    code = WITHOUT.replace("{framework!r}", "'pytest'").replace("stepwell.{framework}", "stepwell.testing")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert found.stdout == 'stepwell.testing needs pytest: pip install "stepwell[testing]"\n'
 
 
 def test_the_package_itself_names_its_rooms():

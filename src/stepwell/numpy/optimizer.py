@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from stepwell.checkpoint.snapshot import Snapshot
 from stepwell.domain import Rate, check
 from stepwell.door import class_name, signature
 from stepwell.host.engine import Engine, Key, Reading, Slot
 from stepwell.host.sparse import plain
 from stepwell.kernels import norm
 from stepwell.kernels.merge import INDICES
+from stepwell.numpy import portable
 from stepwell.numpy.arrays import Parameters
 from stepwell.numpy.options import KEYWORDS, Options
 from stepwell.numpy.saved import Saved, unpacked
@@ -157,6 +159,15 @@ class Optimizer:
         taken = unpacked(self._engine, self._current().arrays, state_dict)
         self.hyper, self.options, self.updates, self.state = taken.hyper, taken.options, taken.updates, taken.state
         self._made = None
+
+    def _named(self, params: Any) -> portable.Named:  # this and the next two: what stepwell.checkpoint calls
+        return portable.named(self, params)
+
+    def _snapshot(self, named: portable.Named) -> Snapshot:
+        return portable.snapshot(self, named)
+
+    def _restore(self, named: portable.Named, snapshot: Snapshot) -> None:
+        portable.restore(self, named, snapshot)
 
     def __reduce__(self) -> Any:
         self.flush()

@@ -5,11 +5,12 @@ from typing import Any, ClassVar, TypedDict, Unpack
 
 import torch
 
+from stepwell.checkpoint.snapshot import Snapshot
 from stepwell.domain import Decay, Positive, optional
 from stepwell.kernels.table import MODES
 from stepwell.rule import Rule
 from stepwell.schedules import rate_at
-from stepwell.torch import checks, reading, state
+from stepwell.torch import checks, portable, reading, state
 from stepwell.torch.plan import Plan
 from stepwell.torch.rows import Rows
 from stepwell.torch.watched import Parameters, State
@@ -122,6 +123,17 @@ class Contract(torch.optim.Optimizer):
         self._outside_swap("state_dict()")
         self.flush()
         return super().state_dict()
+
+    def _named(self, model: Any) -> portable.Named:  # this and the next two: what stepwell.checkpoint calls
+        return portable.named(self, model)
+
+    def _snapshot(self, named: portable.Named) -> Snapshot:
+        self._outside_swap("saving")
+        return portable.snapshot(self, named)
+
+    def _restore(self, named: portable.Named, snapshot: Snapshot) -> None:
+        self._outside_swap("loading")
+        portable.restore(self, named, snapshot)
 
     def __getstate__(self) -> dict[str, Any]:
         self._outside_swap("copying the optimizer")

@@ -40,7 +40,7 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
             named[name] = _as_array(state, key, p, program, name)
     if stages.ema:
         if state.get(EMA) is None:
-            state[EMA] = _room(p, program, EMA).copy_(p.detach())
+            state[EMA] = room(p, program, EMA).copy_(p.detach())
         named[EMA] = _as_array(state, EMA, p, program, EMA)
     return named
 
@@ -56,7 +56,7 @@ def form(p: Tensor, program: Program, name: str) -> tuple[tuple[int, ...], torch
     return p.shape, torch.float32 if name == EMA and p.dtype in HALF else p.dtype
 
 
-def _room(p: Tensor, program: Program, name: str) -> Tensor:
+def room(p: Tensor, program: Program, name: str) -> Tensor:
     """An unfilled tensor of that form, on the device of `p` and in its order in memory."""
     shape, dtype = form(p, program, name)
     if name in program.row_state:
@@ -67,7 +67,7 @@ def _room(p: Tensor, program: Program, name: str) -> Tensor:
 def _started(p: Tensor, program: Program, name: str, value: float) -> Tensor:
     if name in program.scalar_state:
         return torch.tensor(value, dtype=NUMBER_DTYPE)
-    made = _room(p, program, name)
+    made = room(p, program, name)
     return made.fill_(complex(value, value) if made.is_complex() else value)
 
 
@@ -91,7 +91,7 @@ def _as_array(state: dict[str, Any], key: str, p: Tensor, program: Program, name
             "changes its shape needs new state (delete optimizer.state[p])"
         )
     if value.dtype != dtype or value.device != p.device or value.stride() != p.stride():
-        like = _room(p, program, name)
+        like = room(p, program, name)
         if value.dtype != dtype or value.device != p.device or value.stride() != like.stride():
             state[key] = like.copy_(value)
     return state[key]

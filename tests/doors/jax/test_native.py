@@ -1,5 +1,7 @@
 """The kernel that XLA calls where it alone would keep whole arrays: where it is used, and that it has XLA's numbers."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +16,9 @@ PARAMS = {"w": jnp.linspace(-1.0, 1.0, 12).reshape(3, 4), "b": jnp.ones(5)}
 GRADIENTS = jax.tree.map(lambda p: jnp.sin(3 * p) + 0.1, PARAMS)
 
 
-def compiled(optimizer, params=PARAMS, gradients=GRADIENTS):
+def compiled(optimizer, params=PARAMS, gradients=GRADIENTS) -> str:
     state = optimizer.init(params)
-    return jax.jit(optimizer.update).lower(gradients, state, params).compile().as_text()
+    return str(jax.jit(optimizer.update).lower(gradients, state, params).compile().as_text())
 
 
 def by_xla(monkeypatch):
@@ -58,7 +60,7 @@ def test_it_takes_xlas_own_steps(name, monkeypatch):
 def test_rates_and_gradients_can_be_mapped_over_and_differentiated():
     rates, several = jnp.array([0.1, 1.0, 2.0]), jnp.stack([GRADIENTS["w"], 2 * GRADIENTS["w"], -GRADIENTS["w"]])
 
-    def first(home, rate, g):
+    def first(home: Any, rate: Any, g: Any) -> Any:
         optimizer = home.adadelta(rate, eps=1e-2)
         updates, _ = optimizer.update(g, optimizer.init(PARAMS["w"]), PARAMS["w"])
         return updates
