@@ -11,7 +11,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         report for found in terminalreporter.stats.values() for report in found if hasattr(report, "user_properties")
     ]
     cells = [
-        value for report in reports if report.when == "call" for name, value in report.user_properties if name == "cell"
+        value for report in reports if getattr(report, "when", None) == "call" for name, value in report.user_properties if name == "cell"
     ]
     if not cells:
         return
