@@ -1,8 +1,8 @@
 """Stepwell: every gradient-descent optimizer, written once as mathematics and run at the speed of memory.
 
 `stepwell.rules` holds the formulas, `stepwell.rule` the language they are written in, `stepwell.schedules` the learning
-rate as a function of the step. `stepwell.torch` and `stepwell.numpy` are the doors; a door imports its own framework
-when it is first used.
+rate as a function of the step. The doors, `stepwell.torch`, `jax`, `keras`, `paddle`, `mxnet` and `numpy`, are the ways
+into the frameworks; each imports its own framework, and none is imported before it is used.
 """
 
 import importlib.util

@@ -48,7 +48,7 @@ def _is_alone() -> bool:
 def body(rule: Rule, arrays: Mapping[str, Any], scalars: Mapping[str, Any]) -> dict[str, Any]:
     """As `interpret.body`, of scalars in double precision; by the kernel where it is compiled for the CPU."""
     names = xla.scalars_in(program(rule))
-    vector = jnp.stack([jnp.asarray(scalars[name], jnp.float64) for name in names])
+    vector = jnp.stack([jnp.asarray(scalars[name], jnp.float64) for name in names] or [jnp.zeros((), jnp.float64)])
     given = [arrays[name] for name in xla.arrays_of(program(rule))]
     by_xla, by_kernel = _ways(rule, given[0].dtype.name)
     made = lax.platform_dependent(vector, *given, cpu=by_kernel, default=by_xla)

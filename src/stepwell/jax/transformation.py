@@ -81,8 +81,14 @@ def _leaf(
     if not decays:
         moving.pop("weight_decay", None)
         fixed["weight_decay"] = 0.0
+    moving = {name: _strong(x) for name, x in moving.items()}
     with jax.enable_x64(True):  # for the scalars: no array is wider for it
         return compiled(rule, tuple(fixed.items()))(arrays, moving)
+
+
+def _strong(x: Any) -> Any:
+    """A scalar whose type no longer follows from `enable_x64`, as that of a traced number of Python's would."""
+    return jnp.asarray(x, jnp.asarray(x).dtype)
 
 
 def _starts(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:

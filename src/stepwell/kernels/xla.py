@@ -73,8 +73,8 @@ def scalars_in(program: Program) -> tuple[str, ...]:
 
 def _whole(program: Program) -> Program:
     """The program with its update as one more array, which is only written."""
-    given = arrays_of(program)
-    return replace(program, arrays=(*given, "update"), outputs={name: name for name in given} | program.outputs)
+    touched = [name for name in program.arrays if name in arrays_of(program) or name in program.outputs]
+    return replace(program, arrays=(*touched, "update"), outputs={name: name for name in touched} | program.outputs)
 
 
 def handler_source(program: Program, dtype: str) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mxnet import gluon, nd
+from mxnet import numpy as np_arrays
+from mxnet.util import is_np_array
 
 from stepwell.checkpoint.snapshot import CheckpointError, Entry, Expected, Snapshot, check, shared_hyper
 from stepwell.kernels import Stages, cpu
@@ -102,12 +104,13 @@ def _expected(optimizer: "Optimizer", p: gluon.Parameter) -> Expected:
 def restore(optimizer: "Optimizer", names: Named, taken: Snapshot) -> None:
     """Go on where a snapshot was taken; all of it is checked before anything changes."""
     check(taken, {name: _expected(optimizer, p) for name, p in names.items()})
+    array = np_arrays.array if is_np_array() else nd.array  # parameters are of the kind that is switched on
     optimizer.flush()
     _take_options(optimizer, shared_hyper(taken, names))
     optimizer.forget()
     trainer = _trainer(optimizer, names)
     for name, p in names.items():
-        p.set_data(nd.array(taken.entries[name].value, dtype=p.dtype))
+        p.set_data(array(taken.entries[name].value, dtype=p.dtype))
     if not trainer._kv_initialized:  # also where set_data took away a store that updates parameters
         trainer._init_kvstore()
     if trainer._params_to_init:

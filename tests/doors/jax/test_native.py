@@ -11,6 +11,7 @@ import pytest
 import stepwell.jax as door
 from stepwell import rules
 from stepwell.jax import native, step
+from stepwell.rule import Rate, rule, sqrt
 
 PARAMS = {"w": jnp.linspace(-1.0, 1.0, 12).reshape(3, 4), "b": jnp.ones(5)}
 GRADIENTS = jax.tree.map(lambda p: jnp.sin(3 * p) + 0.1, PARAMS)
@@ -82,3 +83,42 @@ def test_the_arguments_of_a_step_keep_their_values():
     jax.block_until_ready(jax.jit(optimizer.update)(GRADIENTS, state, PARAMS))
     for a, b in zip(jax.tree.leaves((GRADIENTS, state)), jax.tree.leaves(kept), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@rule
+def lagged(g, s, v, *, lr: Rate = 0.1):
+    """A state that is written and never read, made of what the step is made of."""
+    d = sqrt(g * g + 1.0)
+    return lr * d, g * d, s
+
+
+@rule
+def unscaled(g, s):
+    """No scalar at all."""
+    d = sqrt(s + 1.0)
+    return d * g, d + g * g
+
+
+@pytest.mark.parametrize("own", [lagged, unscaled], ids=lambda r: r.name)
+def test_a_users_rule_goes_through_it(own):
+    optimizer = door.from_rule(own)()
+    assert "stepwell_" in compiled(optimizer)
+    state = optimizer.init(PARAMS)
+    arrays = {name: np.zeros((3, 4)) for name in own.state}
+    for k in range(3):
+        g = GRADIENTS["w"] * (k + 1)
+        updates, state = jax.jit(optimizer.update)({"w": g, "b": GRADIENTS["b"]}, state, PARAMS)
+        change, *new = own.bind({"g": np.asarray(g, float), **arrays}, own.complete({}))
+        arrays = dict(zip(own.state, new, strict=True))
+        np.testing.assert_allclose(updates["w"], -change, rtol=1e-5)
+        for name, value in arrays.items():
+            np.testing.assert_allclose(getattr(state, name)["w"], value, rtol=1e-5)
+
+
+def test_a_rate_of_pythons_can_be_differentiated_forward():
+    def outcome(rate):
+        optimizer = door.adam(rate)
+        return optimizer.update(GRADIENTS["b"], optimizer.init(PARAMS["b"]), PARAMS["b"])[0].sum()
+
+    _, slope = jax.jvp(outcome, (0.5,), (1.0,))
+    np.testing.assert_allclose(slope, 2 * outcome(0.5), rtol=1e-5)

@@ -179,3 +179,24 @@ def test_a_schedule_goes_on(tmp_path):
         trainer.step(1)
         assert trainer.learning_rate == schedules.linear(10)(4)
     assert (made[0]["w"].data().asnumpy() == made[1]["w"].data().asnumpy()).all()
+
+
+def test_parameters_of_numpys_kind_go_on(tmp_path):
+    source = {"w": np.full(3, 0.25, np.float32)}
+    before = stepwell.numpy.from_rule(rules.momentum)(source, lr=0.1)
+    before.step({"w": np.ones(3, np.float32)})
+    checkpoint.save(tmp_path / "file", before)
+    mxnet.npx.set_np()
+    try:
+        p = gluon.Parameter("w", shape=(3,))
+        p.initialize(mxnet.init.Zero())
+        trainer = gluon.Trainer([p], stepwell.mxnet.from_rule(rules.momentum)(lr=0.5))
+        checkpoint.load(tmp_path / "file", trainer.optimizer, {"w": p})
+        with autograd.record():
+            loss = p.data().sum()
+        loss.backward()
+        trainer.step(1)
+        before.step({"w": np.ones(3, np.float32)})
+        np.testing.assert_allclose(p.data().asnumpy(), source["w"], rtol=2e-6)
+    finally:
+        mxnet.npx.reset_np()
