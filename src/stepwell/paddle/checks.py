@@ -1,7 +1,7 @@
 # pyright: reportMissingImports=false
 """What constructors are given, checked against the domains of rules."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import paddle
@@ -47,3 +47,15 @@ def refuse_others(group: Mapping[str, Any], known: Collection[str]) -> None:
     """Refuse a group of parameters with an entry of no meaning."""
     if others := [name for name in group if name not in known]:
         raise ValueError(f"a group of parameters may have {', '.join(sorted(known))}; got {others[0]!r}")
+
+
+def refuse_twins(params: Iterable[Any]) -> None:
+    """Refuse a parameter that was given twice, and two of one name: state is kept by names."""
+    seen: dict[str, Any] = {}
+    for p in params:
+        if p.name in seen:
+            what = "twice; each tensor may be given once"
+            if seen[p.name] is not p:
+                what = "and another tensor of that name, by which state is kept; give each a name of its own"
+            raise ValueError(f"parameters holds {p.name} {what}")
+        seen[p.name] = p

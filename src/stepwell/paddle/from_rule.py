@@ -11,9 +11,11 @@ import paddle
 
 from stepwell.door import class_name, hyperparameters
 from stepwell.kernels import Stages, cpu, table
-from stepwell.paddle.checks import decay, listed, refuse_others, within
+from stepwell.paddle import loading
+from stepwell.paddle.checks import decay, listed, refuse_others, refuse_twins, within
 from stepwell.paddle.entry import LOW, Entry, dtype_of
-from stepwell.paddle.optimizer import Group, Optimizer
+from stepwell.paddle.groups import Group
+from stepwell.paddle.optimizer import Optimizer
 from stepwell.paddle.rates import rate
 from stepwell.rule import Rule
 
@@ -45,7 +47,7 @@ class RuleOptimizer(Optimizer):
             within(self.rule, {name: group[name] for name in self._names if name in group})
         given["weight_decay"] = decay(given.get("weight_decay"))
         super().__init__(rate(given.pop("learning_rate", 1.0)), **given)
-        self._refuse_twins()
+        refuse_twins(self._all())
 
     @property
     def _names(self) -> list[str]:
@@ -76,22 +78,15 @@ class RuleOptimizer(Optimizer):
     def _made(self, p: Any, rule: Rule) -> Entry:
         target, program = self._target(p), cpu.program(rule, Stages())
         kind = paddle.float32 if dtype_of(target) in LOW else target.dtype
-        given = bool(self._accumulators_holder)
         arrays = {}
         for name in program.arrays[2:]:
             shape = list(program.shape_of(name, tuple(p.shape)))
-            known = target.name in self._accumulators[self._prefixed(name)]
-            arrays[name] = self._add_accumulator(name, target, kind, shape=shape)
-            if not given and not known:
-                arrays[name].fill_(rule.start_of(name, self._group))
+            arrays[name] = self._add_accumulator(name, target, kind, rule.start_of(name, self._group), shape)
         own = self._loaded.get(target.name, {})
         starts = {name: own.get(name, rule.start_of(name, self._group)) for name in program.scalar_state}
         return Entry(
             p, target, rule, arrays, {n: np.array(x, np.float64) for n, x in starts.items()}, int(own.get("step", 0))
         )
-
-    def _prefixed(self, name: str) -> str:
-        return name if self._name is None else f"{self._name}_{name}"
 
     def state_dict(self) -> dict[str, Any]:
         """As Paddle's: the state arrays by parameter and the rule's names, `master_weights` and `LR_Scheduler`; and
@@ -101,8 +96,10 @@ class RuleOptimizer(Optimizer):
         return {**super().state_dict(), _OWN: {**self._loaded, **own}}
 
     def _take_over(self, state_dict: dict[str, Any]) -> None:
-        self._loaded = dict(state_dict.get(_OWN, {}))
+        own = state_dict.get(_OWN, {})
+        loading.refuse_odd_steps(f"state_dict[{_OWN!r}]", own, cpu.program(self.rule, Stages()).scalar_state)
         super()._take_over({name: value for name, value in state_dict.items() if name != _OWN})
+        self._loaded = dict(own)
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from paddle.regularizer import L2Decay
 
 from stepwell.host.sparse import Sparse
 from stepwell.paddle.batch import squares
-from stepwell.paddle.entry import REAL, dtype_of
+from stepwell.paddle.entry import REAL, dtype_of, is_host
 
 Pair = tuple[Any, Any]
 _NORMS = (ClipGradByGlobalNorm, ClipGradByNorm)  # their outcome is a factor on the gradient
@@ -20,7 +20,7 @@ _NORMS = (ClipGradByGlobalNorm, ClipGradByNorm)  # their outcome is a factor on 
 
 def is_plain(g: Any) -> bool:
     """Whether a gradient is a dense tensor in host memory, in one piece."""
-    return not g.is_selected_rows() and g.is_contiguous() and g.place.is_cpu_place()
+    return not g.is_selected_rows() and g.is_contiguous() and is_host(g)
 
 
 def dense(p: Any, g: Any) -> Any:
@@ -112,3 +112,15 @@ def refuse_odd(pairs: Sequence[Pair]) -> None:
             raise ValueError(f"the gradient of {p.name} must have the shape {list(p.shape)}; got {list(g.shape)}")
         if g.dtype not in REAL:
             raise ValueError(f"the gradient of {p.name} must be of real numbers; got {dtype_of(g)}")
+
+
+def pairs(params: Sequence[Any]) -> list[Pair]:
+    """Parameters that have gradients, each beside its own; one in single precision that AMP keeps goes first."""
+    taken = [p for p in params if not p.stop_gradient]
+    grads = paddle.base.core.eager.get_all_grads(taken)
+    found = []
+    for p, g in zip(taken, grads, strict=True):
+        main = getattr(p, "main_grad", None)
+        if main is not None or g is not None:
+            found.append((p, g if main is None else main))
+    return found

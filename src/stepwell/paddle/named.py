@@ -17,10 +17,11 @@ import paddle
 from stepwell import rules
 from stepwell.domain import number
 from stepwell.kernels import Stages, cpu
-from stepwell.paddle.checks import listed, within
+from stepwell.paddle.checks import listed, refuse_twins, within
 from stepwell.paddle.clocks import Clock, Power, Rectifier, steps_of
 from stepwell.paddle.entry import Entry
-from stepwell.paddle.optimizer import Group, Optimizer
+from stepwell.paddle.groups import Group
+from stepwell.paddle.optimizer import Optimizer
 from stepwell.paddle.rates import rate
 from stepwell.rule import Rule
 
@@ -57,7 +58,7 @@ class _Named(Optimizer):
         for group in groups:
             self._check(group)
         self._construct(given)
-        self._refuse_twins()
+        refuse_twins(self._all())
 
     def _construct(self, given: Group) -> None:
         super().__init__(**given)
@@ -89,6 +90,13 @@ class _Named(Optimizer):
         values = {name: _first(self._get_accumulator_master(name, p)) for name in self.clocks}
         return Entry(p, self._target(p), rule, arrays, numbers, steps_of(self.clocks, self._hyper(), values))
 
+    def _add_accumulator(
+        self, name: str, param: Any, dtype: Any = None, fill_value: float = 0.0, *args: Any, **kwargs: Any
+    ) -> Any:
+        if name in self.clocks:  # of a β that is a tensor, Paddle's own start from the default
+            fill_value = self.clocks[name].value(self._hyper(), 0)
+        return super()._add_accumulator(name, param, dtype, fill_value, *args, **kwargs)
+
     def state_dict(self) -> dict[str, Any]:
         """Paddle's own, with Paddle's names."""
         for group, params in self._grouped():
@@ -101,9 +109,9 @@ class _Named(Optimizer):
     def _tell_time(self, entry: Entry, hyper: dict[str, float]) -> None:
         """Write the accumulators that the step determines, and the scalar state."""
         for name, clock in self.clocks.items():
-            self._get_accumulator_master(name, entry.param).fill_(clock.value(hyper, entry.step))
+            self._get_accumulator(name, entry.target).fill_(clock.value(hyper, entry.step))
         for name, value in entry.numbers.items():
-            self._get_accumulator_master(self.state_names[name], entry.param).fill_(float(value))
+            self._get_accumulator(self.state_names[name], entry.target).fill_(float(value))
 
 
 def _first(accumulator: Any) -> float:

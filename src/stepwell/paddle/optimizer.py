@@ -9,9 +9,11 @@ from paddle.base import framework
 
 from stepwell.domain import Rate, check
 from stepwell.host.engine import Engine
-from stepwell.paddle import gradients, portable
-from stepwell.paddle.entry import LOW, Entry, dtype_of
+from stepwell.paddle import gradients, loading, portable
+from stepwell.paddle.checks import refuse_twins
+from stepwell.paddle.entry import LOW, Entry, dtype_of, form_of
 from stepwell.paddle.gradients import Pair
+from stepwell.paddle.groups import Group, Grouped
 from stepwell.paddle.plan import Plan
 from stepwell.paddle.planning import planned
 from stepwell.paddle.rates import Following
@@ -20,14 +22,9 @@ from stepwell.rule import Rule
 if TYPE_CHECKING:
     from stepwell.checkpoint.snapshot import Snapshot
 
-Group = dict[str, Any]
 
-
-class Optimizer(paddle.optimizer.Optimizer):
-    """A paddle.optimizer.Optimizer that runs a rule.
-
-    A subclass gives `_rule`, `_hyper` and `_made`, for the group that `_update_param_group` was told of last.
-    """
+class Optimizer(Grouped):
+    """A paddle.optimizer.Optimizer that runs a rule."""
 
     def _prepare(self) -> None:
         """What must stand before Paddle's own constructor runs; RuntimeError while Paddle builds static graphs."""
@@ -35,47 +32,7 @@ class Optimizer(paddle.optimizer.Optimizer):
         self._entries: dict[str, Entry] = {}
         self._plans: dict[int, tuple[list[Any], Plan]] = {}
         self._engines: dict[Any, Engine] = {}
-
-    def _refuse_twins(self) -> None:
-        """Refuse a parameter that was given twice."""
-        seen: set[int] = set()
-        for p in (p for _, params in self._grouped() for p in params or ()):
-            if id(p) in seen:
-                raise ValueError(f"parameters holds {p.name} twice; each tensor may be given once")
-            seen.add(id(p))
-
-    def _rule(self) -> Rule:
-        """The rule of the group."""
-        raise NotImplementedError
-
-    def _hyper(self) -> dict[str, float]:
-        """Its hyperparameters but for the learning rate."""
-        raise NotImplementedError
-
-    def _made(self, p: Any, rule: Rule) -> Entry:
-        """What is kept beside a parameter, made anew or found in Paddle's accumulators."""
-        raise NotImplementedError
-
-    def _single(self, p: Any) -> tuple[float, dict[str, float]]:
-        """A factor on this parameter's learning rate, and hyperparameters that are its own."""
-        return _PLAIN
-
-    def _regularizer(self, p: Any) -> Any:
-        """What decays a parameter: its own regularizer, else the optimizer's."""
-        own = getattr(p, "regularizer", None)
-        return self.regularization if own is None else own
-
-    def _gradient_scale(self) -> float:
-        """A factor on every gradient of the group."""
-        return 1.0
-
-    def _sparse(self) -> str:
-        """What gradients of rows mean for the group's other rows: "lazy" or "exact"."""
-        return "exact"
-
-    def _ahead(self, g: Any) -> int:
-        """How far the step that the rule is told of lies ahead of the true one."""
-        return 0
+        self._resumed: set[str | None] = set()
 
     @paddle.no_grad()
     def step(self) -> None:
@@ -83,10 +40,10 @@ class Optimizer(paddle.optimizer.Optimizer):
 
         Raises:
             RuntimeError: within a static graph.
-            ValueError: a gradient of another shape than its parameter, or a rate that is negative or not finite;
-                nothing has changed.
+            ValueError: a gradient of another shape than its parameter, a rate that is negative or not finite, or a
+                parameter that is no longer of its state's shape and dtype; nothing has changed.
         """
-        self._run([(group, _pairs(params)) for group, params in self._grouped()])
+        self._run([(group, gradients.pairs(params)) for group, params in self._grouped()])
 
     @paddle.no_grad()
     def minimize(
@@ -104,7 +61,7 @@ class Optimizer(paddle.optimizer.Optimizer):
         """
         wanted = None if not parameters else {id(p) for p in parameters}
         found = [
-            (group, [pair for pair in _pairs(params) if wanted is None or id(pair[0]) in wanted])
+            (group, [pair for pair in gradients.pairs(params) if wanted is None or id(pair[0]) in wanted])
             for group, params in self._grouped()
         ]
         self._run(found)
@@ -128,20 +85,46 @@ class Optimizer(paddle.optimizer.Optimizer):
         """Take over what `state_dict` of this class, or of Paddle's own of that name, returned.
 
         Raises:
-            ValueError: state that this optimizer has is missing, or of another shape; nothing has changed.
+            ValueError: state that this optimizer has is missing, or of another shape or dtype; nothing has changed.
         """
         self._take_over(dict(state_dict))
 
     load_state_dict = set_state_dict
 
+    def state_dict(self) -> dict[str, Any]:
+        """As Paddle's, and what was loaded for parameters that have not had a gradient since."""
+        return {**self._accumulators_holder, **super().state_dict()}
+
+    def _add_accumulator(self, name: str, param: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Paddle's; the state that was loaded for it must be there and fit."""
+        own = self._accumulators[name if self._name is None else f"{self._name}_{name}"]
+        if param.name in own:
+            return own[param.name]
+        loaded, self._accumulators_holder = self._accumulators_holder, {}
+        try:
+            made = super()._add_accumulator(name, param, *args, **kwargs)
+        finally:
+            self._accumulators_holder = loaded
+        try:
+            loading.resume(self, made, param)
+        except ValueError:
+            del own[param.name]
+            raise
+        return made
+
+    def _add_param_group(self, param_group: Group) -> None:
+        params = param_group["params"]
+        if not isinstance(params, (paddle.Tensor, set)):  # Paddle's own refuses a set
+            param_group["params"] = params = list(params)
+            refuse_twins([*self._all(), *params])
+        super()._add_param_group(param_group)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        """Refused, as Paddle's: state is kept by the names of parameters, and their copies have others."""
+        raise TypeError(f"cannot copy {type(self).__name__}: make one of the copied parameters")
+
     def _take_over(self, state_dict: dict[str, Any]) -> None:
-        for accumulators in self._accumulators.values():
-            for own in accumulators.values():
-                found = state_dict.get(own.name)
-                if found is None or list(found.shape) != list(own.shape):
-                    got = "nothing" if found is None else f"shape {list(found.shape)}"
-                    raise ValueError(f"state_dict[{own.name!r}] must have the shape {list(own.shape)}; got {got}")
-        super().set_state_dict(state_dict)
+        loading.take_over(self, state_dict)
         self._entries.clear()
         self._plans.clear()
         self._engines.clear()
@@ -160,31 +143,6 @@ class Optimizer(paddle.optimizer.Optimizer):
     @paddle.no_grad()
     def _restore(self, names: portable.Named, taken: "Snapshot") -> None:
         portable.restore(self, names, taken)
-
-    def _set_hyper(self, group: Group | None, hyper: Mapping[str, float]) -> None:
-        """Give a group other hyperparameters."""
-        raise NotImplementedError
-
-    def _turn_to(self, group: Group | None) -> None:
-        """Let `_rule`, `_hyper` and their like speak of this group."""
-        if group is not None:
-            self._update_param_group({**group, "params": None})
-
-    def _factor(self, p: Any) -> float:
-        """The factor on the optimizer's learning rate that a parameter has of its own."""
-        attributes = getattr(p, "optimize_attr", None)
-        factor = attributes.get("learning_rate", 1.0) if attributes else 1.0
-        if isinstance(factor, paddle.Tensor):
-            raise TypeError(
-                f"the learning rate of {p.name} must be a number, a factor on the optimizer's; got a tensor"
-            )
-        return factor
-
-    def _grouped(self) -> list[tuple[Group | None, list[Any]]]:
-        groups = self._param_groups
-        if groups and isinstance(groups[0], dict):
-            return [(group, group["params"]) for group in groups]
-        return [(None, groups)]
 
     def _run(self, found: Sequence[tuple[Group | None, list[Pair]]]) -> None:
         _dynamic()
@@ -210,33 +168,30 @@ class Optimizer(paddle.optimizer.Optimizer):
         return check(Rate, "learning_rate", self.get_lr())
 
     def _entry(self, p: Any, rule: Rule) -> Entry:
-        entry = self._entries.get(p.name)
-        if entry is None or entry.param is not p or entry.rule is not rule or entry.shape != p.shape:
-            entry = self._entries[p.name] = self._made(p, rule)
-        return entry
+        old, by_master = self._entries.get(p.name), self._by_master(p)
+        if old is not None and old.serves(p, rule, by_master):
+            return old
+        if old is not None and old.arrays and old.has_master != by_master:
+            wants = "a master weight" if by_master else "no master weight"
+            raise ValueError(
+                f"{p.name}, which is {form_of(p)} now, wants {wants}, and its state was made for the opposite: "
+                "make the optimizer anew (amp.decorate goes before the first step)"
+            )
+        made = self._made(p, rule)
+        if old is not None:
+            made.follow(old)
+        self._entries[p.name] = made
+        return made
+
+    def _by_master(self, p: Any) -> bool:
+        """Whether a master weight is updated for a parameter."""
+        return bool(self._multi_precision) and dtype_of(p) in LOW
 
     def _target(self, p: Any) -> Any:
         """What is updated for a parameter: itself, or its master weight in single precision."""
-        if self._multi_precision and dtype_of(p) in LOW:
-            return self._create_master_weight(p)
-        return p
-
-
-_PLAIN: tuple[float, dict[str, float]] = 1.0, {}
+        return self._create_master_weight(p) if self._by_master(p) else p
 
 
 def _dynamic() -> None:
     if not paddle.in_dynamic_mode() or paddle.base.dygraph.base.in_to_static_mode():
         raise RuntimeError("stepwell.paddle updates tensors of dynamic graphs; call paddle.disable_static() first")
-
-
-def _pairs(params: Sequence[Any]) -> list[Pair]:
-    """Parameters that have gradients, each beside its own; one in single precision that AMP keeps goes first."""
-    taken = [p for p in params if not p.stop_gradient]
-    grads = paddle.base.core.eager.get_all_grads(taken)
-    found = []
-    for p, g in zip(taken, grads, strict=True):
-        main = getattr(p, "main_grad", None)
-        if main is not None or g is not None:
-            found.append((p, g if main is None else main))
-    return found

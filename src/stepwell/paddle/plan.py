@@ -11,7 +11,7 @@ from stepwell.kernels import Stages, cpu
 from stepwell.kernels.rest import rest
 from stepwell.paddle import gradients, loose
 from stepwell.paddle.batch import Batch
-from stepwell.paddle.entry import Entry, dtype_of, view_of
+from stepwell.paddle.entry import HOST_ONLY, Entry, dtype_of, forms, is_host, view_of
 
 _IN_ONE_PIECE, _OF_ROWS = methodcaller("is_contiguous"), methodcaller("is_selected_rows")
 
@@ -51,13 +51,21 @@ class Plan:
     scalars: list[Scalars]
     engines: dict[Any, Engine]
     distinct: list[Scalars] = field(init=False)
-    _targets: list[Any] = field(init=False)
+    _tensors: list[Any] = field(init=False)
+    _kept: list[Any] = field(init=False)
+    _forms: list[Any] = field(init=False)
     _batches: list[tuple[list[int], Batch]] | None = None
     _dtypes: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         self.distinct = list({id(s): s for s in self.scalars}.values())
-        self._targets = [e.target for e in self.entries]
+        self._tensors = [t for e in self.entries for t in e.tensors]
+        self._kept = [t for e in self.entries for t in e.kept]
+        self._forms = forms(self._kept)
+
+    def holds(self) -> bool:
+        """Whether parameters and state are still of the shapes and dtypes that this was made for."""
+        return forms(self._kept) == self._forms
 
     def set(self, lr: float, scale: float, factors: Sequence[float]) -> None:
         """This step's rate, the factor on all gradients, and those of clipping."""
@@ -91,7 +99,8 @@ class Plan:
             [g.dtype for g in grads] == self._dtypes
             and all(map(_IN_ONE_PIECE, grads))
             and not any(map(_OF_ROWS, grads))
-            and all(map(_IN_ONE_PIECE, self._targets))
+            and all(map(_IN_ONE_PIECE, self._tensors))
+            and (HOST_ONLY or all(map(is_host, [*grads, *self._tensors])))
         )
 
     def _prepared(self, grads: list[Any]) -> list[tuple[list[int], Batch]] | None:
@@ -101,7 +110,7 @@ class Plan:
             stages = self.scalars[k].stages
             storage = entry.dtypes[0], dtype_of(g), *entry.dtypes[1:]
             mixed = "float64" in storage and len(set(storage)) > 1
-            plain = entry.is_dense and entry.target.is_contiguous() and gradients.is_plain(g)
+            plain = entry.is_dense and gradients.is_plain(g)
             if mixed or not plain or cpu.program(entry.rule, stages).by_rows or not cpu.usable():
                 return None
             kinds.setdefault((stages, storage), []).append(k)
@@ -121,7 +130,7 @@ class Plan:
         if "float64" in entry.dtypes and dtype_of(part.g) != "float64":
             part.g = part.g.astype("float64")
         alike = len({*entry.dtypes, dtype_of(part.g)}) == 1 and entry.dtypes[0] != "bfloat16"
-        if entry.is_dense and entry.target.is_contiguous():
+        if entry.is_dense and is_host(part.g):
             part.g = part.g.contiguous()
             if cpu.usable() and not cpu.program(entry.rule, stages).by_rows:
                 storage = entry.dtypes[0], dtype_of(part.g), *entry.dtypes[1:]
@@ -144,7 +153,7 @@ class Plan:
 def _takes_rows(part: Part, lazy: bool) -> bool:
     """Whether the rows named are all that a step changes, and the host engine can change them."""
     entry = part.entry
-    if not (entry.is_dense and entry.target.is_contiguous()) or set(entry.dtypes) not in ({"float32"}, {"float64"}):
+    if not entry.is_dense or set(entry.dtypes) not in ({"float32"}, {"float64"}):
         return False
     moves = rest(entry.rule, part.scalars.stages, lazy=False).moves
     return dtype_of(part.g) == entry.dtypes[0] and (lazy or not moves)

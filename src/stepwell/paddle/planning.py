@@ -10,7 +10,8 @@ from stepwell.paddle.gradients import Pair
 from stepwell.paddle.plan import Plan, Scalars
 
 if TYPE_CHECKING:
-    from stepwell.paddle.optimizer import Group, Optimizer
+    from stepwell.paddle.groups import Group
+    from stepwell.paddle.optimizer import Optimizer
 
 
 def planned(
@@ -34,6 +35,8 @@ def planned(
         grads = [gradients.dense(p, g) if decay else g for p, g, decay in zip(params, grads, l2, strict=True)]
     if any(others):
         grads = [gradients.regularized(optimizer, *each) for each in zip(params, grads, others, strict=True)]
+    if any(others) or (clip is not None and factors is None):  # a class of the user's may have made them
+        gradients.refuse_odd(list(zip(params, grads, strict=True)))
     return plan, grads, ahead, optimizer._sparse() == "lazy"
 
 
@@ -48,10 +51,10 @@ def _plan(optimizer: "Optimizer", k: int, params: list[Any], l2: list[float], cl
     """
     rule, hyper, scale = optimizer._rule(), optimizer._hyper(), optimizer._gradient_scale()
     rates, own = list(map(optimizer._factor, params)), list(map(optimizer._single, params))
-    clips, shapes = gradients.places(clip, params), [p.shape for p in params]
-    signature = [rule, hyper, scale != 1.0, list(map(id, params)), shapes, rates, own, l2, clips]
+    clips, masters = gradients.places(clip, params), optimizer._multi_precision
+    signature = [rule, hyper, scale != 1.0, list(map(id, params)), masters, rates, own, l2, clips]
     old = optimizer._plans.get(k)
-    if old is not None and old[0] == signature:
+    if old is not None and old[0] == signature and old[1].holds():
         return old[1]
     if "lr" in rule.hyperparameters:
         hyper = {**hyper, "lr": 0.0}

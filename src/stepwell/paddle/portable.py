@@ -1,6 +1,7 @@
 # pyright: reportMissingImports=false
 """An optimizer's parameters and state in the rules' own terms, for checkpoints that any framework reads."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,11 @@ from stepwell.paddle.entry import Entry as Kept
 from stepwell.paddle.rates import Following
 
 if TYPE_CHECKING:
-    from stepwell.paddle.optimizer import Group, Optimizer
+    from stepwell.paddle.groups import Group
+    from stepwell.paddle.optimizer import Optimizer
 
 Named = dict[str, Any]
+_ROUNDING = 2.0**-50  # how far quotients of rounded products may lie apart
 
 
 def named(optimizer: "Optimizer", params: Any) -> Named:
@@ -95,14 +98,27 @@ def _rate(optimizer: "Optimizer", names: Named, taken: Snapshot) -> float | None
     """The optimizer's new learning rate; None where it keeps its own. Its parameters' factors stay what they are."""
     if not isinstance(optimizer._learning_rate, float):
         return None
-    found = {}
+    found, pairs = {}, set()
     for name, p in names.items():
         factor, value = optimizer._factor(p), taken.entries[name].hyper.get("lr")
         if value is not None and factor:
             found[name] = value / factor
-    if len(set(found.values())) > 1:
+            pairs.add((value, factor))
+    if not found:
+        return None
+    if not math.isclose(min(found.values()), max(found.values()), rel_tol=_ROUNDING):
         raise CheckpointError(f"the learning rates of its parameters are {found}, and this optimizer has one for all")
-    return next(iter(found.values()), None)
+    return _base(pairs, {*found.values()})
+
+
+def _base(pairs: set[tuple[float, float]], quotients: set[float]) -> float:
+    """The rate that multiplied by each factor gives each value, quotients being rounded; else one of them.
+
+    Where there are several, that with the fewest digits, which a person may have written.
+    """
+    near = {x + k * math.ulp(x) for x in quotients for k in range(-2, 3)}
+    exact = [x for x in near if all(x * factor == value for value, factor in pairs)]
+    return min(exact or quotients, key=lambda x: (len(repr(x)), x))
 
 
 def _take_hyper(optimizer: "Optimizer", shared: "list[tuple[Group | None, dict[str, float]]]") -> None:
