@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _LETTERS = {
     "eps": "epsilon", "lr": "eta", "weight_decay": "lambda", "dampening": "tau", "lr_decay": "kappa",
-    "momentum_decay": "psi",
+    "momentum_decay": "psi", "eps_root": "epsilon_root",
 }  # fmt: skip
 
 

@@ -59,4 +59,6 @@ def assert_close(found: Sequence[Any], expected: Sequence[Any], passed: float = 
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.shape == theirs.shape
         error = abs(ours.astype(np.float64) - theirs).max(initial=0.0)
-        assert error <= TOLERANCE[ours.dtype.name] * abs(theirs).max(initial=passed), f"{ours.dtype} {ours.shape}: {error}"
+        assert error <= TOLERANCE[ours.dtype.name] * abs(theirs).max(initial=passed), (
+            f"{ours.dtype} {ours.shape}: {error}"
+        )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stepwell.pages import figures, report, style
-from stepwell.rules import named
+from stepwell.rules import algorithms
 from tests.lab.synthetic import results, run
 
 NAMES = ["momentum", "adagrad", "adam", "lion"]
@@ -59,7 +59,7 @@ def test_rates_show_every_rate_and_a_cross_for_a_diverged_one() -> None:
 
 
 def test_curves_of_all_rules_and_of_one_that_diverges_at_once_can_be_drawn(tmp_path: Path) -> None:
-    made = results([run(name, 0.1, seed, None if name == "adam" else 0.5) for name in named for seed in (0, 1)])
+    made = results([run(name, 0.1, seed, None if name == "adam" else 0.5) for name in algorithms for seed in (0, 1)])
     report.make(made, tmp_path)
     files = {p.name for p in tmp_path.iterdir()}
     assert files == {"results.json", "report.md", "curves.png", "curves.svg", "rates.png", "rates.svg"}

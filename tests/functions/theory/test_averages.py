@@ -33,7 +33,7 @@ def test_weights_sum_to_the_inverse_of_one_less_beta() -> None:
 
 def test_every_state_of_every_rule_is_a_fixed_sum_or_is_refused() -> None:
     refused = set()
-    for name, rule in rules.named.items():
+    for name, rule in rules.algorithms.items():
         for state in rule.state:
             try:
                 weights = average_weights(name, 20, state)

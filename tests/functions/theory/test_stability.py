@@ -75,7 +75,7 @@ def test_every_rule_has_an_answer_and_its_runs_agree(name: str) -> None:
     hyper = hyper_of(name)
     held = moments_of(name)
     limit = stability_limit(name, state=held, **hyper)
-    if name == "lion":
+    if name in ("lion", "adamax_eps_outside"):  # a sign, or a largest size so far, is not linear at the fixed point
         assert limit == 0
         assert stability(name, 1e-6, 1.0).radius == np.inf
         return
