@@ -23,6 +23,7 @@ nox.options.reuse_venv = "yes"
 nox.options.default_venv_backend = "venv"
 
 ROOT = Path(__file__).parent
+PYTEST = ("pytest", "-q", "-n", "auto")
 PINS = {path.stem: path for path in sorted((ROOT / "constraints").glob("*.txt"))}
 BACKENDS = {"keras": [{"KERAS_BACKEND": name} for name in ("tensorflow", "jax", "torch")]}  # else one run, as it comes
 
@@ -46,9 +47,9 @@ def tests(door: str) -> None:
         install(session, door)
         for env in BACKENDS.get(door, [{}]):
             session.log(f"{door} {' '.join(env.values())}")
-            session.run("pytest", "-q", f"tests/doors/{door}", f"src/stepwell/{door}", *session.posargs, env=env)
+            session.run(*PYTEST, f"tests/doors/{door}", f"src/stepwell/{door}", *session.posargs, env=env)
             if not session.posargs:
-                session.run("pytest", "-q", "tests/testing/test_library.py", env={**env, "STEPWELL_DOORS": door})
+                session.run(*PYTEST, "tests/testing/test_library.py", env={**env, "STEPWELL_DOORS": door})
 
 
 def benchmark(door: str) -> None:

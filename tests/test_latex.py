@@ -10,7 +10,8 @@ from stepwell.rule import Rate, maximum, minimum, row_mean, rule, sign, where
 
 EVERY_RULE = list(rules.named.values())
 WORDS = {
-    "eps": r"\epsilon", "eps_root": r"\epsilon_{\mathrm{root}}", "lr": r"\eta", "weight_decay": r"\lambda", "dampening": r"\tau", "lr_decay": r"\kappa",
+    "eps": r"\epsilon", "eps_root": r"\epsilon_{\mathrm{root}}",
+    "lr": r"\eta", "weight_decay": r"\lambda", "dampening": r"\tau", "lr_decay": r"\kappa",
     "momentum_decay": r"\psi", "beta": r"\beta", "beta1": r"\beta_{1}", "beta2": r"\beta_{2}", "gamma": r"\gamma",
     "rho": r"\rho",
 }  # fmt: skip

@@ -6,16 +6,12 @@ import numpy as np
 import pytest
 
 from stepwell import door, rules
-from stepwell.testing.doors import DOORS, at, begin
+from stepwell.testing.doors import at, begin
 from stepwell.testing.training import run
 from stepwell.testing.trial import Trial, assert_follows, settings
 
 TESTS = Path(__file__).parents[1] / "doors"
 ROOT = TESTS.parents[1]
-
-
-def test_every_door_can_be_trained_at():
-    assert set(DOORS) == set(door.names())
 
 
 def test_every_door_is_in_the_matrix():

@@ -127,7 +127,7 @@ def test_a_broken_door_fails(failed, wrong):
     code = f"""
 @pytest.fixture(autouse=True)
 def broken(monkeypatch):
-    monkeypatch.setattr(doors.AtNumpy, "step", lambda self, g: {wrong})
+    monkeypatch.setattr(doors.DOORS["numpy"], "step", lambda self, g: {wrong})
 """
     assert "test_the_door_is_the_reference" in failed(code)
     assert "[defaults-float32-numpy]" in failed.text
@@ -137,8 +137,8 @@ def test_a_door_that_forgets_its_state_fails(failed):
     code = """
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch):
-    monkeypatch.setattr(doors.AtNumpy, "restore", lambda self, saved: None)
-    monkeypatch.setattr(doors.AtNumpy, "load", lambda self, path, names=None: None)
+    monkeypatch.setattr(doors.DOORS["numpy"], "restore", lambda self, saved: None)
+    monkeypatch.setattr(doors.DOORS["numpy"], "load", lambda self, path, names=None: None)
 """
     assert failed(code) == {"test_training_goes_on_from_saved_state", "test_training_goes_on_from_a_checkpoint"}
 

@@ -37,8 +37,8 @@ def mutants(right: Rule) -> Iterator[Mutant]:
         >>> from stepwell import rules
         >>> for mutant in list(mutants(rules.gradient_descent))[:3]:
         ...     print(mutant.what, mutant.rule(2.0, lr=0.5))
-        lr * g without lr (2.0,)
         lr * g without g (0.5,)
+        lr * g without lr (2.0,)
         lr halved (0.5,)
     """
     formula = right.trace

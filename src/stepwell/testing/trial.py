@@ -172,4 +172,5 @@ def settings(rule: Rule) -> list[dict[str, float]]:
 
 def _example(domain: Domain, share: float) -> float:
     example = 0.25 if domain.example is None else domain.example
-    return share * example if domain.holds(share * example) else example
+    value = float(f"{share * example:.3g}")
+    return value if domain.holds(value) else example
