@@ -57,10 +57,10 @@ def narrowed(scalars: Mapping[str, Any], narrow: Callable[[Any], Any]) -> dict[s
 
 def body(program: Program, arrays: Mapping[str, Any], scalars: Mapping[str, Any]) -> dict[str, Any]:
     """The outputs that are arrays, from arrays and scalars of one precision; numbers take it by themselves."""
-    values = {**scalars, **arrays}
+    values, like = {**scalars, **arrays}, next(iter(arrays.values()), None)
     with np.errstate(all="ignore"):
         for operation in program.body:
-            values[operation.target] = _do(operation, values)
+            values[operation.target] = _do(operation, values, like)
     return {name: _value(new, values) for name, new in program.outputs.items() if name not in program.scalar_state}
 
 
