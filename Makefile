@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
-SHARED := $(wildcard ../shared/data)
+SHARED := $(abspath $(wildcard ../shared/data))
 export STEPWELL_DATA ?= $(SHARED)
 
 DOORS := $(notdir $(basename $(wildcard constraints/*.txt)))

@@ -87,8 +87,8 @@ def _leaf(
 
 
 def _strong(x: Any) -> Any:
-    """A scalar whose type no longer follows from `enable_x64`, as that of a traced number of Python's would."""
-    return jnp.asarray(x, jnp.asarray(x).dtype)
+    """A scalar as it is, but a traced number of Python's with a type that does not follow `enable_x64`."""
+    return jnp.asarray(x, x.dtype) if getattr(x, "weak_type", False) else x
 
 
 def _starts(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:

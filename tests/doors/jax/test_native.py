@@ -116,9 +116,9 @@ def test_a_users_rule_goes_through_it(own):
 
 
 def test_a_rate_of_pythons_can_be_differentiated_forward():
-    def outcome(rate):
+    def outcome(rate: float) -> Any:
         optimizer = door.adam(rate)
-        return optimizer.update(GRADIENTS["b"], optimizer.init(PARAMS["b"]), PARAMS["b"])[0].sum()
+        return jnp.sum(jnp.asarray(optimizer.update(GRADIENTS["b"], optimizer.init(PARAMS["b"]), PARAMS["b"])[0]))
 
     _, slope = jax.jvp(outcome, (0.5,), (1.0,))
     np.testing.assert_allclose(slope, 2 * outcome(0.5), rtol=1e-5)
