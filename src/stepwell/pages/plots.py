@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stepwell.pages.style import LINES, OTHERS, draw, look
+from stepwell.rules import named
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -176,7 +177,8 @@ def _styles(curves: Sequence[Line]) -> list[dict[str, Any]]:
 
 def _algorithm(rule: str) -> str:
     """The rule by whose look a curve is drawn: Adagrad is Adagrad wherever its ε stands."""
-    return rule.removesuffix("_eps_inside")
+    bare = rule.removesuffix("_eps_inside")
+    return bare if bare in named else rule
 
 
 def _around(values: Any) -> Limits:
