@@ -14,12 +14,10 @@ import torch
 from stepwell.book import frameworks
 from stepwell.book.frameworks import BESIDE, UNDER, VERSIONS, Version
 from stepwell.rules import algorithms, named
+from tests.doors.versions import GRADIENTS, RATE, START, ours
 
 ALL = [version for versions in VERSIONS.values() for version in versions]
 CHECKED = [version for version in ALL if version.framework in ("PyTorch", "optax")]  # the others: tests/doors
-RATE = 0.1
-START = np.array([1.0, -2.0, 0.5])
-GRADIENTS = [np.random.default_rng(k).standard_normal(3) * 10.0 ** (k - 3) for k in range(8)]
 
 
 @cache
@@ -66,19 +64,6 @@ def theirs(version: Version, gradients: list[np.ndarray], **options: Any) -> np.
         options.setdefault("learning_rate", RATE)
         return np.array(list(in_optax(make, gradients, **options)))
     return np.array(list(in_torch(make, gradients, **{"lr": RATE, **options})))
-
-
-def ours(name: str, gradients: list[np.ndarray], **hyper: float) -> np.ndarray:
-    """The parameter after each of our rule's steps."""
-    rule = named[name]
-    values = rule.complete(hyper)
-    state = {s: np.full_like(START, rule.start_of(s, values)) for s in rule.state}
-    p, path = START, []
-    for t, g in enumerate(gradients, 1):
-        step, *new = rule.bind({"p": p, "g": g, "t": t, **state}, values)
-        p, state = p - step, dict(zip(rule.state, new, strict=True))
-        path.append(p)
-    return np.array(path)
 
 
 @pytest.mark.parametrize("version", CHECKED, ids=lambda v: v.name)

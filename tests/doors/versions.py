@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,7 @@ def assert_steps(version: Version, original: Callable[..., Any], steps: Steps) -
     given = {"momentum": 0.9} if momentum else {}
     given |= {} if "lr" in version.fixed else {"learning_rate": RATE}
     path = np.array(steps(functools.partial(original, **given), GRADIENTS))
-    own = _ours(version.rule, **version.settings | ({"beta": 0.9} if momentum else {}) | _rate(version))
+    own = ours(version.rule, GRADIENTS, **version.settings | ({"beta": 0.9} if momentum else {}) | _rate(version))
     same = np.allclose(path, own, rtol=CLOSE, atol=CLOSE)
     assert same is version.exact, abs(path - own).max()
 
@@ -53,12 +53,13 @@ def _rate(version: Version) -> dict[str, float]:
     return {} if "lr" in version.fixed else {"lr": RATE}
 
 
-def _ours(name: str, **hyper: float) -> np.ndarray:
+def ours(name: str, gradients: Sequence[np.ndarray], **hyper: float) -> np.ndarray:
+    """The parameter after each step of a rule of ours."""
     rule = named[name]
     values = rule.complete(hyper)
     state = {s: np.full_like(START, rule.start_of(s, values)) for s in rule.state}
     p, path = START, []
-    for t, g in enumerate(GRADIENTS, 1):
+    for t, g in enumerate(gradients, 1):
         step, *new = rule.bind({"p": p, "g": g, "t": t, **state}, values)
         p, state = p - step, dict(zip(rule.state, new, strict=True))
         path.append(p)
