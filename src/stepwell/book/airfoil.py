@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from stepwell.book.loops import FRAMEWORKS as FRAMEWORKS
 from stepwell.book.loops import Training as Training
 from stepwell.book.loops import class_of
 from stepwell.book.loops import concise as concise

@@ -33,7 +33,7 @@ def from_scratch(task: Task, weights: np.ndarray, rule: Rule, hyper: Mapping[str
             state.update(zip(rule.state, fresh, strict=True))
             p[:] = p - step
 
-    return _loop(mxnet.np.array, lambda x: mxnet.np.dot(x, w) + b, lambda samples: update())
+    return _loop(mxnet.np.array, lambda x: mxnet.np.dot(x, w) + b, update)
 
 
 def concise(task: Task, weights: np.ndarray, optimizer: Callable[..., Any], hyper: Mapping[str, Any]) -> Loop:
@@ -43,10 +43,10 @@ def concise(task: Task, weights: np.ndarray, optimizer: Callable[..., Any], hype
     net.weight.set_data(nd.array(weights.T))
     net.bias.set_data(nd.zeros(1))
     trainer = gluon.Trainer(net.collect_params(), optimizer(**spelled(hyper)))
-    return _loop(nd.array, net, lambda samples: trainer.step(1))  # the loss is a mean already: one batch, not samples
+    return _loop(nd.array, net, lambda: trainer.step(1))  # the loss is a mean already: one batch, not samples
 
 
-def _loop(array: Callable[[np.ndarray], Any], predict: Callable[[Any], Any], update: Callable[[int], None]) -> Loop:
+def _loop(array: Callable[[np.ndarray], Any], predict: Callable[[Any], Any], update: Callable[[], None]) -> Loop:
     def loss_of(x: np.ndarray, y: np.ndarray) -> Any:
         return ((predict(array(x)) - array(y)) ** 2).mean(axis=0) / 2
 
@@ -54,7 +54,7 @@ def _loop(array: Callable[[np.ndarray], Any], predict: Callable[[Any], Any], upd
         with autograd.record():
             outcome = loss_of(x, y)
         outcome.backward()
-        update(len(x))
+        update()
 
     def loss(x: np.ndarray, y: np.ndarray) -> float:
         return float(loss_of(x, y).asnumpy()[0])
