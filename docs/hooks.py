@@ -9,7 +9,10 @@ from stepwell.pages import matrix, site
 
 
 def on_config(config: Any) -> Any:
-    config.nav = [*site.nav(), *matrix.contents(Path(config.docs_dir))]
+    docs = Path(config.docs_dir)
+    guides = sorted(path.name for path in docs.glob("*.md") if path.stem != "index")
+    home, *generated = site.nav()
+    config.nav = [home, {"Guides": guides}, *generated, *matrix.contents(docs)]
     return config
 
 
