@@ -107,7 +107,8 @@ def test_progress_off_a_terminal_is_a_line_now_and_then(monkeypatch: pytest.Monk
         assert lines == ([] if quiet else [f"{n} of 5 runs, 0 s" for n in (1, 2, 3)])
 
 
-def test_a_live_bar_hands_on_every_run() -> None:
+def test_a_live_bar_hands_on_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # a dumb terminal shows no bar
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     plan: Any = SimpleNamespace(planned=3)
     assert list(progress.shown(RUNS, plan, console)) == RUNS
