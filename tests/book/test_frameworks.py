@@ -4,7 +4,6 @@ step; what it says of the others can at least be said by our rules."""
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,10 +19,7 @@ ALL = [version for versions in VERSIONS.values() for version in versions]
 CHECKED = [version for version in ALL if version.framework in ("PyTorch", "optax")]  # the others: tests/doors
 
 
-@cache
 def optax() -> Any:
-    jax = pytest.importorskip("jax")
-    jax.config.update("jax_enable_x64", True)
     return pytest.importorskip("optax")
 
 
@@ -61,8 +57,11 @@ def theirs(version: Version, gradients: list[np.ndarray], **options: Any) -> np.
     """The parameter after each of the framework's own steps."""
     make = original(version)
     if version.framework == "optax":
+        import jax
+
         options.setdefault("learning_rate", RATE)
-        return np.array(list(in_optax(make, gradients, **options)))
+        with jax.enable_x64(True):
+            return np.array(list(in_optax(make, gradients, **options)))
     return np.array(list(in_torch(make, gradients, **{"lr": RATE, **options})))
 
 
