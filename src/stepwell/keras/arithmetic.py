@@ -49,6 +49,12 @@ def wide(x: Any) -> Any:
     return ops.cast(ops.convert_to_tensor(x), "float64")
 
 
+def read(variable: Any) -> Any:
+    """What a variable holds now, as a tensor of the backend."""
+    tensor = ops.convert_to_tensor(variable)
+    return tensor.read_value() if hasattr(tensor, "read_value") else tensor  # a tf.Variable passes for a tensor
+
+
 def step(
     program: Program, p: Any, g: Any, state: Mapping[str, Any], scalars: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
@@ -82,6 +88,6 @@ def _numbers_of(program: Program) -> dict[str, str | float]:
 
 def _like(new: Any, old: Any) -> Any:
     """`new` with the shape and dtype of `old`; rules may give a plain number for an array."""
-    if isinstance(new, float) or new.shape != old.shape:
-        new = ops.broadcast_to(ops.cast(new, old.dtype), old.shape)
+    if isinstance(new, float) or tuple(new.shape) != tuple(old.shape):
+        new = ops.broadcast_to(ops.cast(new, old.dtype), ops.shape(old))
     return ops.cast(new, old.dtype)

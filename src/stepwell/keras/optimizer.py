@@ -12,7 +12,7 @@ from keras import ops
 from stepwell.checkpoint.snapshot import Snapshot
 from stepwell.domain import Domain
 from stepwell.keras import portable
-from stepwell.keras.arithmetic import BACKEND, advanced, double_precision, kept_dtype, step, wide
+from stepwell.keras.arithmetic import BACKEND, advanced, double_precision, kept_dtype, read, step, wide
 from stepwell.keras.rates import rate_of
 from stepwell.kernels.trace import Program, updates
 from stepwell.rule import Rule
@@ -85,8 +85,9 @@ class Common(keras.optimizers.Optimizer):
         options = {name: given.pop(name) for name in OPTIONS if name not in self.defaults}
         options |= {name: given[name] for name in OPTIONS if name in self.defaults}
         rate = rate_of(given.pop("learning_rate", 1.0))
-        super().__init__(rate, **options)
-        self._widen_learning_rate(rate)
+        super().__init__(rate if callable(rate) else lambda: rate, **options)
+        if not callable(rate):
+            self._learning_rate = self._rate_variable(rate)
         self._rate_given = rate
         self._settings = tuple(name for name in bound.arguments if name not in ("learning_rate", "name"))
         for name, value in given.items():
@@ -96,14 +97,12 @@ class Common(keras.optimizers.Optimizer):
             raise ValueError("sparse='lazy' does not go with gradient_accumulation_steps: sums of gradients are dense")
         self._hyperparameters()
 
-    def _widen_learning_rate(self, rate: Any) -> None:
-        """Keep a number in double precision: Keras keeps it in its default dtype."""
-        if not callable(rate) and kept_dtype() != self._learning_rate.dtype:
-            self._untrack_variable(self._learning_rate)
-            with keras.name_scope(self.name, caller=self):
-                self._learning_rate = keras.Variable(
-                    rate, name="learning_rate", dtype=kept_dtype(), trainable=False, aggregation="only_first_replica"
-                )
+    def _rate_variable(self, rate: float) -> Any:
+        """A number that may be set, in double precision: Keras would keep it in its default dtype."""
+        with keras.name_scope(self.name, caller=self):
+            return keras.Variable(
+                rate, name="learning_rate", dtype=kept_dtype(), trainable=False, aggregation="only_first_replica"
+            )
 
     def rule_of(self) -> Rule:
         """The rule that the arguments choose."""
@@ -170,12 +169,22 @@ class Common(keras.optimizers.Optimizer):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Make one step of one variable."""
         state = self._state_of(variable)
-        arrays = {name: ops.convert_to_tensor(x) for name, x in state.items()}
+        arrays = {name: read(x) for name, x in state.items()}
         scalars = self._scalars_for(variable, learning_rate)
-        p, new = step(self._program, ops.convert_to_tensor(variable), gradient, arrays, scalars)
+        p, new = step(self._program, read(variable), gradient, arrays, scalars)
         self.assign(variable, p)
         for name, value in new.items():
             self.assign(state[name], value)
+
+    def _backend_apply_gradients(self, grads: Any, trainable_variables: Any) -> None:
+        self._hyperparameters()  # in their domains, before anything changes
+        rule = self.rule_of()
+        if missing := [name for name in rule.state if name not in self._state | self._numbers]:
+            raise ValueError(
+                f"{type(self).__name__} was built without the state {', '.join(missing)}, which {rule.name} keeps: the "
+                "arguments that choose it were set too late; make a new optimizer"
+            )
+        super()._backend_apply_gradients(grads, trainable_variables)
 
     def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
         super()._backend_update_step(grads, trainable_variables, learning_rate)

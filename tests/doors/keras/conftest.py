@@ -11,11 +11,16 @@ import keras
 import pytest
 
 BACKEND = keras.config.backend()
-collect_ignore = {
+collect_ignore_glob = {
     "tensorflow": [],
-    "jax": ["test_book.py", "test_tensorflow.py", "test_versions.py"],  # the last asks in double precision
-    "torch": ["test_book.py", "test_tensorflow.py"],
+    "jax": ["test_book.py", "test_tensorflow*.py", "test_versions.py"],  # the last asks in double precision
+    "torch": ["test_book.py", "test_tensorflow*.py"],
 }[BACKEND]
+if BACKEND == "tensorflow":
+    import tensorflow as tf
+
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 FOREIGN = ["ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"]  # a variable of Keras
 
 

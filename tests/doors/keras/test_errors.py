@@ -35,7 +35,7 @@ def test_what_is_refused(make, words):
 
 
 def test_a_setting_that_leaves_its_domain_is_refused_before_anything_changes():
-    optimizer, variable = ours.Adam(0.1), keras.Variable(np.ones(2))
+    optimizer, variable = ours.Adam(0.1, weight_decay=0.5), keras.Variable(np.ones(2))
     optimizer.build([variable])
     optimizer.beta_1 = 2.0
     with pytest.raises(ValueError, match="beta_1 must be a number in"):
@@ -43,6 +43,15 @@ def test_a_setting_that_leaves_its_domain_is_refused_before_anything_changes():
     assert (keras.ops.convert_to_numpy(variable) == 1).all()
     with pytest.raises(ValueError, match="learning_rate must be a finite number ≥ 0; got nan"):
         optimizer.learning_rate = float("nan")
+
+
+def test_a_setting_that_needs_more_state_than_was_made_is_refused():
+    optimizer, variable = ours.SGD(0.1, weight_decay=0.5), keras.Variable(np.ones(2))
+    optimizer.build([variable])
+    optimizer.momentum = 0.9
+    with pytest.raises(ValueError, match="SGD was built without the state v, which momentum_rate_inside keeps"):
+        optimizer.apply([keras.ops.ones(2)], [variable])
+    assert (keras.ops.convert_to_numpy(variable) == 1).all()
 
 
 def test_a_name_that_keras_has_taken_is_refused():

@@ -1,4 +1,4 @@
-"""What only TensorFlow has: sparse gradients, tapes, functions, strategies."""
+"""What only TensorFlow has: sparse gradients, tapes, functions."""
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportArgumentType=false
 
 import keras
@@ -185,27 +185,6 @@ def test_a_build_that_does_not_compile_is_found_out(monkeypatch):
 
     monkeypatch.setattr(tf, "function", refuse)
     assert not fused.compiles.__wrapped__(device)
-
-
-@pytest.mark.parametrize("name", ["Adam", "Nadam"])
-def test_in_a_distribution_strategy(name):
-    ends = []
-    for home in (ours, keras.optimizers):
-        strategy = tf.distribute.MirroredStrategy(["CPU:0"])
-        with strategy.scope():
-            variable = tf.Variable(tf.ones(3))
-            optimizer = getattr(home, name)(0.1)
-            optimizer.build([variable])
-
-        @tf.function
-        def step(strategy=strategy, optimizer=optimizer, variable=variable):
-            strategy.run(lambda: optimizer.apply([tf.constant([1.0, 2.0, -3.0])], [variable]))
-
-        for _ in range(4):
-            step()
-        ends.append(variable.numpy())
-    assert ends[0] == pytest.approx(ends[1], abs=2e-5)
-    assert (ends[0] != 1).all()
 
 
 @rule
