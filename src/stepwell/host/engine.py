@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from stepwell.host import eager
-from stepwell.host.memory import address, dense
+from stepwell.host.dense import Dense
 from stepwell.host.scattered import Scattered
 from stepwell.host.sparse import Sparse
 from stepwell.kernels import Stages, cpu, pool, table
 from stepwell.kernels.merge import Merged
-from stepwell.kernels.source import ADDRESSES
 from stepwell.rule import Rule
 
 Key = Any  # what a door calls a parameter by
@@ -50,6 +49,7 @@ class Engine:
         self.rule, self.stages, self.mode = rule, stages, mode
         self.program = cpu.program(rule, stages)
         self.names = self.program.arrays[2:]  # after p and g: the state, and the average
+        self.dense = Dense(rule, stages)
         self._tables: dict[Key, Scattered] = {}
 
     def start(self, p: np.ndarray, hyper: Mapping[str, float]) -> dict[str, Any]:
@@ -156,40 +156,12 @@ class Reading:
 
     def step(self) -> None:
         """Update every parameter and its state in place."""
-        engine, kinds, loose = self.engine, {}, []
-        for slot in self.slots:
-            if isinstance(slot.g, Sparse):
-                continue
+        engine = self.engine
+        whole = [slot for slot in self.slots if not isinstance(slot.g, Sparse)]
+        for slot in whole:
             engine.forget(slot.key)
-            arrays = (slot.p, slot.g, *(slot.state[name] for name in engine.names))
-            if cpu.usable() and not engine.program.by_rows and dense(*arrays):
-                kinds.setdefault(slot.p.dtype.name, []).append(slot)
-            else:
-                loose.append(slot)
-        for dtype, slots in kinds.items():
-            _run(engine, dtype, slots)
-        for slot in loose:
+        for slot in engine.dense.step(whole):
             eager.update(engine.rule, engine.stages, slot.p, slot.g, slot.state, slot.scalars)
         for slot in self.slots:
             if isinstance(slot.g, Sparse):
                 engine._tables[slot.key].step(self.merged[slot.key], slot.scalars)
-
-
-def _run(engine: Engine, dtype: str, slots: Sequence[Slot]) -> None:
-    """One call of the kernel for all these dense arrays; those with equal scalars are a group."""
-    program = engine.program
-    kernel = cpu.kernel(engine.rule, engine.stages, (dtype,) * len(program.arrays))
-    groups: dict[tuple[float, ...], int] = {}
-    of = [groups.setdefault(_row(program.scalars, slot.scalars), len(groups)) for slot in slots]
-    layout, clock = kernel.table([slot.p.size for slot in slots], of), kernel.clock(len(slots))
-    state_names = (*engine.names, *program.scalar_state)
-    for row, times, slot in zip(layout, clock, slots, strict=True):
-        row[ADDRESSES:] = [address(slot.p), address(slot.g), *(address(slot.state[name]) for name in state_names)]
-        times[:] = [slot.state["step"] + 1, *(float(slot.state[name]) for name in program.scalar_state)]
-    kernel.run(layout, clock, np.array(list(groups), np.float64).reshape(len(groups), -1), pool.cores())
-    for slot in slots:
-        slot.state["step"] += 1
-
-
-def _row(names: Sequence[str], scalars: Mapping[str, float]) -> tuple[float, ...]:
-    return tuple(scalars[name] for name in names)

@@ -116,7 +116,8 @@ class Optimizer(Contract):
         try:
             self._update_count(list(indices))
             pairs = list(zip(self._get_lrs(indices), self._get_wds(indices), strict=True))
-            found = {pair: self._scalars(index, *pair) for pair, index in zip(pairs, indices, strict=True)}
+            first = dict(zip(reversed(pairs), reversed(indices), strict=True))  # of those alike; an error names it
+            found = {pair: self._scalars(first[pair], *pair) for pair in dict.fromkeys(pairs)}
             return [found[pair] for pair in pairs]
         except Exception:
             self._index_update_count.clear()

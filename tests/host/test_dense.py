@@ -1,0 +1,110 @@
+"""The tables that the dense steps of host memory keep: made anew for whatever is not as it was."""
+
+import gc
+
+import numpy as np
+import pytest
+
+from stepwell.host import dense
+from stepwell.host.engine import Engine, Slot
+from stepwell.kernels import Stages
+from stepwell.rules import adam, nadam
+
+SIZES = (3, 300, 5000)
+
+
+class Training:
+    """Parameters that an engine steps, and the same computed by the rule itself."""
+
+    def __init__(self, rule=adam, dtypes=("float64", "float32", "float64")):
+        self.hyper = rule.complete({"lr": 0.1})
+        self.engine, self.rng, self.rule = Engine(rule, Stages()), np.random.default_rng(0), rule
+        self.params = [self.rng.standard_normal(n).astype(dtype) for n, dtype in zip(SIZES, dtypes, strict=True)]
+        self.states = [self.engine.start(p, self.hyper) for p in self.params]
+        self.expected = [(p.astype("float64"), self.doubled(s)) for p, s in zip(self.params, self.states, strict=True)]
+
+    def doubled(self, state):
+        return {name: np.array(state[name], "float64") for name in self.rule.state}
+
+    def gradients(self):
+        return [self.rng.standard_normal(p.shape).astype(p.dtype) for p in self.params]
+
+    def step(self, gradients, order=(0, 1, 2), rates=(0.1, 0.1, 0.1)):
+        self.engine.step(
+            [Slot(k, self.params[k], gradients[k], self.states[k], {**self.hyper, "lr": rates[k]}) for k in order]
+        )
+        for k in order:
+            p, state = self.expected[k]
+            given = {"p": p, "g": gradients[k].astype("float64"), "t": self.states[k]["step"], **state}
+            change, *new = self.rule.bind(given, {**self.hyper, "lr": rates[k]})
+            self.expected[k] = p - change, dict(zip(self.rule.state, new, strict=True))
+
+    def check(self):
+        for p, (expected, _) in zip(self.params, self.expected, strict=True):
+            assert p == pytest.approx(expected, rel=1e-5 if p.dtype == np.float32 else 1e-12, abs=1e-5)
+            assert np.isfinite(p).all()
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """How many tables were made."""
+    count, table = [], dense.Dense._table
+    monkeypatch.setattr(dense.Dense, "_table", lambda *args: count.append(1) or table(*args))
+    return count
+
+
+@pytest.mark.parametrize("rule", [adam, nadam], ids=lambda rule: rule.name)
+def test_tables_of_the_same_arrays_are_kept(rule, made):
+    training = Training(rule)
+    gradients = training.gradients()
+    for k in range(4):
+        for g in gradients:
+            g += k  # in place
+        training.step(gradients, rates=(0.1 / (k + 1), 0.1, 0.2))
+    training.check()
+    assert len(made) == 2  # one a dtype
+
+
+def test_other_gradients_are_read(made):
+    training = Training()
+    for _ in range(3):
+        training.step(training.gradients())
+    training.check()
+    assert len(made) == 6
+
+
+def test_gradients_are_not_held():
+    training = Training()
+    training.step(training.gradients())
+    gc.collect()
+    assert [row[1]() for row in training.engine.dense._rows] == [None] * 3
+
+
+def test_parameters_and_state_that_were_replaced_are_followed():
+    training = Training()
+    gradients = training.gradients()
+    training.step(gradients)
+    left = training.params[2], training.states[2]["m"]
+    before = [a.copy() for a in left]
+    training.params[2], training.states[2]["m"] = (a.copy() for a in left)
+    training.step(gradients)
+    training.check()
+    assert all(np.array_equal(a, b) for a, b in zip(left, before, strict=True))
+
+
+def test_some_and_in_another_order():
+    training = Training()
+    gradients = training.gradients()
+    for order in ((0, 1, 2), (2, 0), (0, 2), (1,), (2, 1, 0)):
+        training.step(gradients, order)
+    training.check()
+
+
+def test_what_no_kernel_can_read_is_stepped_too():
+    training = Training()
+    gradients = training.gradients()
+    gradients[1] = np.repeat(gradients[1], 2)[::2]
+    assert not gradients[1].flags.c_contiguous
+    for _ in range(2):
+        training.step(gradients)
+    training.check()
