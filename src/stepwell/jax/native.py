@@ -18,8 +18,6 @@ from stepwell.rule import Rule
 Body = Callable[..., tuple[Any, ...]]
 DTYPES = ("float32", "float64")
 
-program = functools.cache(updates)
-
 
 def suits(rule: Rule, arrays: Mapping[str, Any]) -> bool:
     """Whether the kernel can take these arrays, and pays.
@@ -28,13 +26,13 @@ def suits(rule: Rule, arrays: Mapping[str, Any]) -> bool:
     """
     if not _pays(rule) or not _is_alone() or not cpu.usable():
         return False
-    alike = {(arrays[name].shape, arrays[name].dtype) for name in xla.arrays_of(program(rule))}
+    alike = {(arrays[name].shape, arrays[name].dtype) for name in xla.arrays_of(updates(rule))}
     return len(alike) == 1 and arrays["g"].dtype.name in DTYPES
 
 
 @functools.cache
 def _pays(rule: Rule) -> bool:
-    return xla.keeps_between(program(rule))
+    return xla.keeps_between(updates(rule))
 
 
 @functools.cache
@@ -47,17 +45,17 @@ def _is_alone() -> bool:
 
 def body(rule: Rule, arrays: Mapping[str, Any], scalars: Mapping[str, Any]) -> dict[str, Any]:
     """As `interpret.body`, of scalars in double precision; by the kernel where it is compiled for the CPU."""
-    names = xla.scalars_in(program(rule))
+    names = xla.scalars_in(updates(rule))
     vector = jnp.stack([jnp.asarray(scalars[name], jnp.float64) for name in names] or [jnp.zeros((), jnp.float64)])
-    given = [arrays[name] for name in xla.arrays_of(program(rule))]
+    given = [arrays[name] for name in xla.arrays_of(updates(rule))]
     by_xla, by_kernel = _ways(rule, given[0].dtype.name)
     made = lax.platform_dependent(vector, *given, cpu=by_kernel, default=by_xla)
-    return dict(zip(xla.results_of(program(rule)), made, strict=True))
+    return dict(zip(xla.results_of(updates(rule)), made, strict=True))
 
 
 @functools.cache
 def _ways(rule: Rule, dtype: str) -> tuple[Body, Body]:
-    step = program(rule)
+    step = updates(rule)
     names, arrays, results = xla.scalars_in(step), xla.arrays_of(step), xla.results_of(step)
     states = {arrays.index(name) + 1: k for k, name in enumerate(results) if name in arrays}
     target, truths = _registered(xla.handler_source(step, dtype)), truths_of(step)

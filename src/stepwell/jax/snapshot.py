@@ -8,7 +8,7 @@ import numpy as np
 
 from stepwell.checkpoint.snapshot import CheckpointError, Entry, Expected, Snapshot, check
 from stepwell.jax.state import RuleState
-from stepwell.jax.step import program
+from stepwell.kernels.trace import updates
 
 Paths = Mapping[str, Any]
 
@@ -102,11 +102,11 @@ def _owners(named: Paths, state: Any) -> list[tuple[RuleState, list[str]]]:
 
 def _state_of(owner: RuleState, name: str) -> dict[str, np.ndarray]:
     found = {key: np.asarray(paths(tree)[name]) for key, tree in owner.arrays.items()}
-    return found | {key: found[key].astype(np.float64) for key in program(owner.rule).scalar_state}
+    return found | {key: found[key].astype(np.float64) for key in updates(owner.rule).scalar_state}
 
 
 def _expected(owner: RuleState, name: str, value: Any) -> Expected:
-    traced = program(owner.rule)
+    traced = updates(owner.rule)
     kept = {key: paths(tree)[name].dtype.name for key, tree in owner.arrays.items() if key not in traced.scalar_state}
     return Expected(value.shape, value.dtype.name, owner.rule, traced, kept)
 

@@ -10,7 +10,8 @@ import optax
 from stepwell.jax import hyper as hypers
 from stepwell.jax.dtypes import real
 from stepwell.jax.state import RuleState, state_type
-from stepwell.jax.step import compiled, program
+from stepwell.jax.step import compiled
+from stepwell.kernels.trace import updates
 from stepwell.rule import Rule
 
 
@@ -97,12 +98,12 @@ def _starts(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _beside(rule: Rule, params: Any, name: str, start: Any, dtype: Any) -> Any:
     """A new state beside the parameters."""
-    if name in program(rule).scalar_state:
+    if name in updates(rule).scalar_state:
         return jax.tree.map(lambda p: jnp.full((), start, float), params)
 
     def of(p: Any) -> Any:
         p = real(p)
-        shape = program(rule).shape_of(name, p.shape)
+        shape = updates(rule).shape_of(name, p.shape)
         return jnp.full_like(p, start, dtype) if shape == p.shape else jnp.full(shape, start, dtype or p.dtype)
 
     return jax.tree.map(of, params)

@@ -61,7 +61,7 @@ def step(
     """The new parameter and state arrays, of the dtypes of the old.
 
     Args:
-        program: `stepwell.kernels.trace.updates` of a rule.
+        program: `stepwell.kernels.trace.trace` of a rule without stages.
         p, g, state: the arrays.
         scalars: `t`, the hyperparameters and the scalar state: numbers, or scalars in double precision.
     """
@@ -70,7 +70,6 @@ def step(
     arrays = {name: ops.cast(x, body) for name, x in {"p": p, "g": g, **state}.items()}
     with double_precision():
         new = run(program, arrays, scalars, lambda x: ops.cast(x, body))
-        new["p"] = arrays["p"] + new.pop("update")
     stored = {name: _like(new[name], x) for name, x in {"p": p, **state}.items()}
     return stored.pop("p"), stored
 

@@ -14,7 +14,8 @@ from stepwell.domain import Domain
 from stepwell.keras import portable
 from stepwell.keras.arithmetic import BACKEND, advanced, double_precision, kept_dtype, read, step, wide
 from stepwell.keras.rates import rate_of
-from stepwell.kernels.trace import Program, updates
+from stepwell.kernels import Stages, cpu
+from stepwell.kernels.trace import Program
 from stepwell.rule import Rule
 
 if BACKEND == "tensorflow":
@@ -119,7 +120,7 @@ class Common(keras.optimizers.Optimizer):
 
     @property
     def _program(self) -> Program:
-        return updates(self.rule_of())
+        return cpu.program(self.rule_of(), Stages())
 
     def build(self, variables: list[Any]) -> None:
         """Make the state of these variables."""

@@ -8,14 +8,14 @@ from typing import Any
 import tensorflow as tf
 
 from stepwell.keras.arithmetic import step
-from stepwell.kernels import Stages
-from stepwell.kernels.trace import Program, updates
+from stepwell.kernels import Stages, cpu
+from stepwell.kernels.trace import Program
 from stepwell.rule import Rule
 
 
 def changes_by_rows(rule: Rule, axes: int, sparse: str) -> bool:
     """Whether a gradient that names rows changes those alone: by choice, or since the rule does nothing at a zero."""
-    if updates(rule).by_rows and axes == 1:
+    if cpu.program(rule, Stages()).by_rows and axes == 1:
         return False  # all elements are one row
     return sparse == "lazy" or not _moves(rule)
 

@@ -8,7 +8,7 @@ inside `row_mean` is one number a row (row-wise Adagrad's sum).
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from stepwell.kernels.stages import Stages, whole_step
@@ -57,6 +57,7 @@ def trace(rule: Rule, stages: Stages) -> Program:
     return _traced(rule, stages, whole_step(rule, stages))
 
 
+@cache
 def updates(rule: Rule) -> Program:
     """The rule alone, for frameworks that add its outcome to the parameter themselves: `update`, and the new state."""
 
