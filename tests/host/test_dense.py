@@ -1,6 +1,9 @@
 """The tables that the dense steps of host memory keep: made anew for whatever is not as it was."""
 
 import gc
+import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -65,19 +68,79 @@ def test_tables_of_the_same_arrays_are_kept(rule, made):
     assert len(made) == 2  # one a dtype
 
 
-def test_other_gradients_are_read(made):
+def test_other_gradients_are_followed(made):
     training = Training()
     for _ in range(3):
         training.step(training.gradients())
     training.check()
+    assert len(made) == 2
+
+
+def test_no_array_is_held():
+    training = Training()
+    gradients = training.gradients()
+    training.step(gradients)
+    training.step(gradients)
+    gradients[1].resize(100)  # which NumPy refuses where others point to it
+    refs = [weakref.ref(a) for a in (gradients[0], training.params[0], training.states[0]["m"])]
+    del gradients, training.params, training.states, training.expected
+    gc.collect()
+    assert [ref() for ref in refs] == [None] * 3
+
+
+def test_a_parameter_whose_memory_moved_is_followed():
+    training = Training()
+    gradients = training.gradients()
+    training.step(gradients)
+    p, before = training.params[2], training.params[2].copy()
+    p.resize(10_000_000, refcheck=False)
+    p.resize(before.size, refcheck=False)
+    others = [np.zeros_like(p) for _ in range(50)]  # one of them may lie where it lay
+    training.step(gradients)
+    training.check()
+    assert not any(other.any() for other in others)
+
+
+def test_a_gradient_of_another_form_has_another_table(made):
+    training = Training()
+    for k in range(3):
+        gradients = training.gradients()
+        if k == 1:
+            gradients[2] = gradients[2][::-1]
+        training.step(gradients)
+    training.check()
     assert len(made) == 6
 
 
-def test_gradients_are_not_held():
+def test_a_step_that_was_interrupted_leaves_no_tables(monkeypatch):
     training = Training()
     training.step(training.gradients())
-    gc.collect()
-    assert [row[1]() for row in training.engine.dense._rows] == [None] * 3
+    training.step(training.gradients(), (0, 2))
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dense.Dense, "_made", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            training.step(training.gradients(), (0, 1, 2))
+    for _ in range(2):
+        training.step(training.gradients())
+    training.check()
+    assert [state["step"] for state in training.states] == [4, 3, 4]
+
+
+def test_threads_may_step_parameters_of_their_own():
+    training, halves = Training(), ((0, 2), (1,))
+    gradients = training.gradients()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda order: [training.step(gradients, order) for _ in range(200)], halves))
+    finally:
+        sys.setswitchinterval(before)
+    training.check()
 
 
 def test_parameters_and_state_that_were_replaced_are_followed():

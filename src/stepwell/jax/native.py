@@ -57,7 +57,8 @@ def body(rule: Rule, arrays: Mapping[str, Any], scalars: Mapping[str, Any]) -> d
 def _ways(rule: Rule, dtype: str) -> tuple[Body, Body]:
     step = updates(rule)
     names, arrays, results = xla.scalars_in(step), xla.arrays_of(step), xla.results_of(step)
-    states = {arrays.index(name) + 1: k for k, name in enumerate(results) if name in arrays}
+    places = {"g": 0} | {name: k for k, name in enumerate(results)}  # the update in the place of its gradient
+    aliases = {k: places[name] for k, name in enumerate(arrays, 1) if name in places}
     target, truths = _registered(xla.handler_source(step, dtype)), truths_of(step)
 
     def by_xla(vector: Any, *given: Any) -> tuple[Any, ...]:
@@ -68,7 +69,8 @@ def _ways(rule: Rule, dtype: str) -> tuple[Body, Body]:
     @jax.custom_jvp
     def by_kernel(vector: Any, *given: Any) -> tuple[Any, ...]:
         like = jax.ShapeDtypeStruct(given[0].shape, given[0].dtype)
-        call = jax.ffi.ffi_call(target, [like] * len(results), vmap_method="broadcast_all", input_output_aliases=states)
+        made = [like] * len(results)
+        call = jax.ffi.ffi_call(target, made, vmap_method="broadcast_all", input_output_aliases=aliases)
         return tuple(call(vector, *given))
 
     @by_kernel.defjvp

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from stepwell.keras.rows import changes_by_rows, merged, row_step
 
-PROGRAMS = 8  # that one optimizer keeps: for other subsets of its variables and settings, operation by operation
+PROGRAMS = 8  # that one optimizer keeps, for subsets of its variables and settings; others wait until they come twice
 _tracing = threading.local()
 
 
@@ -32,7 +32,7 @@ class Engine:
     def build(self: Any, variables: list[Any]) -> None:
         """Make the state of these variables."""
         if not self.built:  # not attributes: Keras would track what they hold
-            self.__dict__["_compiled"] = {}
+            self.__dict__ |= {"_compiled": {}, "_missed": None}
             self.__dict__.pop("_home", None)
         super().build(variables)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -84,7 +84,10 @@ class Engine:
             return whole(grads, variables)
         if made is None:
             if len(known) >= PROGRAMS:
-                return whole(grads, variables)
+                if self._missed != key:  # it may be another at each step
+                    self.__dict__["_missed"] = key
+                    return whole(grads, variables)
+                del known[next(iter(known))]
             traced = functools.partial(self._traced, whole, list(variables))
             made = known[key] = tf.function(traced, jit_compile=True, autograph=False)
         rate = self._learning_rate

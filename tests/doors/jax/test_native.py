@@ -85,6 +85,18 @@ def test_the_arguments_of_a_step_keep_their_values():
         np.testing.assert_array_equal(a, b)
 
 
+def test_updates_take_the_memory_of_their_gradients():
+    """Given up for them, they leave nothing to be allocated; optax's own keeps whole arrays."""
+    params = jnp.ones(100_000)
+
+    def own_memory(optimizer):
+        update = jax.jit(optimizer.update, donate_argnums=(0, 1))
+        return update.lower(params, optimizer.init(params), params).compile().memory_analysis().temp_size_in_bytes
+
+    assert own_memory(door.adadelta(0.5)) < params.nbytes / 10
+    assert own_memory(optax.adadelta(0.5)) > params.nbytes
+
+
 @rule
 def lagged(g, s, v, *, lr: Rate = 0.1):
     """A state that is written and never read, made of what the step is made of."""

@@ -155,6 +155,13 @@ def test_few_programs_are_kept():
             some = [v for place, v in enumerate(given) if k >> place & 1]
             optimizer.apply([tf.ones(2)] * len(some), some)
     assert len(mine._compiled) == fused.PROGRAMS
+    first, last = next(iter(mine._compiled)), list(mine._compiled)[-1]
+    for optimizer, given in ((mine, variables), (theirs, twins)):
+        for _ in range(2):
+            optimizer.apply([tf.ones(2)] * 6, given)  # compiled when it comes again, in the place of the oldest
+    assert len(mine._compiled) == fused.PROGRAMS
+    assert first not in mine._compiled
+    assert last in mine._compiled
     assert np.array(variables) == pytest.approx(np.array(twins), abs=2e-5)
 
 
