@@ -7,6 +7,7 @@ all that reads or writes it is.
 # pyright: reportMissingImports=false
 
 import ctypes
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,23 +33,38 @@ class Held:
     numbers: np.ndarray
 
 
-def wait_to_write(array: NDArray) -> None:
-    """Wait for every operation that reads or writes the array.
+NOTHING = ctypes.cast(ctypes.pythonapi.Py_GetVersion, ctypes.c_void_p)  # for MXNet's threads, which hold no lock
+CPU = (ctypes.c_int32 * 2)(1, 0)
 
+
+def claim(array: Any) -> None:
+    """Queue up to write an array: it may be written when it may next be read.
+
+    MXNet's own wait sends for another thread and waits for that, array by array; several that queue up wait once.
     It also counts as a write for those that keep what they once made of the array (a layout of the weights that suits
     their kernels): they make it anew.
     """
-    check_call(_LIB.MXNDArrayWaitToWrite(array.handle))
+    if isinstance(array, NDArray):
+        handles = (ctypes.c_void_p * 1)(array.handle)
+        check_call(_LIB.MXEnginePushSyncND(NOTHING, None, None, ctypes.byref(CPU), None, 0, handles, 1, None, 0, None))
+
+
+def wait_to_write(arrays: Iterable[NDArray]) -> None:
+    """Wait for every operation that reads or writes these arrays."""
+    for array in (waited := list(arrays)):
+        claim(array)
+    for array in waited:
+        array.wait_to_read()
 
 
 def held(name: str, array: Any, old: Held | None) -> Held:
-    """A parameter, ready to be written; with the `old` view of it, if it lies where it did.
+    """A parameter that was claimed, ready to be written; with the `old` view of it, if it lies where it did.
 
     Raises:
         TypeError, ValueError: it is no NDArray, of another dtype, on another device, or has rows that are not stored.
     """
     dtype, shape = _form(name, array)
-    wait_to_write(array)
+    array.wait_to_read()
     if array.stype != "default" and array.indices.shape[0] != array.shape[0]:
         raise ValueError(
             f"{name} has {array.shape[0]} rows and stores {array.indices.shape[0]}; all must be there to be trained"
@@ -91,10 +107,10 @@ class Known:
     slot: Slot
 
     def again(self, weight: Any, grad: Any, state: Any) -> Slot | None:
-        """The same, if these are the same NDArrays and lie where they did; ready to be written, and to be read."""
+        """The same, if these are the same NDArrays and lie where they did, the weight claimed; ready for a step."""
         if weight is not self.weight or grad is not self.grad or state is not self.state:
             return None
-        wait_to_write(weight)
+        weight.wait_to_read()
         grad.wait_to_read()
         there = _address(weight) == memory.address(self.slot.p) and _address(grad) == memory.address(self.slot.g)
         return self.slot if there else None

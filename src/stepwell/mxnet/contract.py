@@ -97,8 +97,7 @@ class Contract(mxnet.optimizer.Optimizer):
     def flush(self) -> None:
         """Let every row of every parameter see every step so far; saving and copying do so by themselves."""
         if self._engine is not None:
-            for held in self._held.values():
-                wait_to_write(held.array)
+            wait_to_write(held.array for held in self._held.values())
             self._engine.flush()
 
     def _check(self) -> None:

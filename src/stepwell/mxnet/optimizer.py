@@ -12,7 +12,7 @@ from stepwell.domain import Rate, check
 from stepwell.host.engine import Engine, Slot
 from stepwell.host.sparse import Sparse
 from stepwell.mxnet import portable
-from stepwell.mxnet.arrays import Known, gradient, held, wait_to_write
+from stepwell.mxnet.arrays import Known, claim, gradient, held, wait_to_write
 from stepwell.mxnet.contract import Contract, Key
 from stepwell.mxnet.state import MASTER, refuse_other
 from stepwell.rule import Rule
@@ -40,6 +40,8 @@ class Optimizer(Contract):
 
     def _step(self, given: Sequence[tuple[Any, Any, Any, Any]]) -> None:
         engine = self._engine_now()
+        for _, weight, _, _ in given:
+            claim(weight)
         slots = [self._slot(engine.rule, *one) for one in given]
         reading = engine.read(slots)
         for slot, scalars in zip(slots, self._counted([index for index, *_ in given]), strict=True):
@@ -74,7 +76,7 @@ class Optimizer(Contract):
         if found is not None and found.dtype.name not in ("int32", "int64"):
             raise TypeError(f"rows must be int32 or int64; got {found.dtype}")
         if self._engine is not None and key in self._held:
-            wait_to_write(self._held[key].array)
+            wait_to_write([self._held[key].array])
             self._engine.flush(key) if found is None else self._engine.catch_up(key, found.reshape(-1))
 
     def _named(self, params: Any) -> portable.Named:  # this and the next two: what stepwell.checkpoint calls

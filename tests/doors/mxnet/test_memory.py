@@ -7,7 +7,7 @@ import pytest
 from mxnet import autograd, gluon, nd
 
 import stepwell.mxnet
-from stepwell.mxnet import arrays
+from stepwell.mxnet import arrays, optimizer
 
 N, LONG = 500, 12
 ROUNDS = 6
@@ -57,12 +57,11 @@ def test_a_step_waits_for(pending):
 
 @pytest.mark.parametrize("pending", PENDING)
 def test_without_waiting_it_would_be_wrong(pending, monkeypatch):
-    """Reads are waited for by who waits to write alone."""
-    if pending == "a write of the gradient":
-        monkeypatch.setattr(nd.NDArray, "wait_to_read", lambda _: None)
+    """Reads are waited for by who has claimed the array alone."""
+    if pending == "a read of the parameter":
+        monkeypatch.setattr(optimizer, "claim", lambda _: None)
     else:
-        lazy = (lambda x: x.wait_to_read()) if pending == "a read of the parameter" else (lambda _: None)
-        monkeypatch.setattr(arrays, "wait_to_write", lazy)
+        monkeypatch.setattr(nd.NDArray, "wait_to_read", lambda _: None)
     assert not stepped(pending)
     nd.waitall()
 
