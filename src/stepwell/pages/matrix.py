@@ -44,7 +44,7 @@ def _table(kept: list[Mapping[str, Any]], dtype: str) -> str:
     shown = chosen(RULES, named)
     links = {name: f"[{name}](../rules/{name}.md)" if name in shown else name for name in names}
     body = [[links[name], *(_cell(one["cells"], name, dtype) for one in kept)] for name in names]
-    return markdown(["rule", *(one["door"].replace("-", " on ") for one in kept)], body)
+    return markdown(["rule", *(one["door"].replace("-", " on ") for one in kept)], body, names=1)
 
 
 def _cell(cells: Mapping[str, Mapping[str, float]], name: str, dtype: str) -> str:

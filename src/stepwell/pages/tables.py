@@ -68,9 +68,9 @@ def ranking(results: Results, width: int | None = None) -> "Table":
     return _table([columns(results)[i] for i in kept], [[row[i] for i in kept] for row in rows(results)])
 
 
-def markdown(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, numbers to the right."""
-    rule = ["---:" if i > 1 else "---" for i in range(len(headings))]
+def markdown(headings: Sequence[str], body: Sequence[Sequence[str]], names: int = 2) -> str:
+    """A table in Markdown; the first columns are names, the others numbers, to the right."""
+    rule = ["---" if i < names else "---:" for i in range(len(headings))]
     return "\n".join("| " + " | ".join(line) + " |" for line in (headings, rule, *body))
 
 
