@@ -4,7 +4,7 @@ import ast
 import functools
 import importlib.util
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,18 @@ def class_name(rule: Rule) -> str:
     'RmspropCentered'
     """
     return "".join(word.capitalize() for word in rule.name.split("_"))
+
+
+def classes(own: Iterable[str] = ()) -> dict[str, Rule]:
+    """Every rule of the library by its class's name, but for names that a door has given already, in any case.
+
+    >>> sorted(set(classes()) - set(classes(["NAdam", "Adam"])))
+    ['Adam', 'Nadam']
+    """
+    from stepwell.rules import named
+
+    taken = {name.lower() for name in own}
+    return {class_name(rule): rule for rule in named.values() if class_name(rule).lower() not in taken}
 
 
 def signature(rule: Rule, options: Mapping[str, Any]) -> inspect.Signature:

@@ -64,9 +64,9 @@ def load(path: str | os.PathLike[str], optimizer: Any, params: Any = None, *, na
     """
     with _said_of(path, "nothing was changed"):
         snapshot, extra = document.unpacked(*reader.read(Path(path)))
-        if hasattr(optimizer, "_restore"):
-            named = optimizer._named(params)
-            optimizer._restore(named, from_file(snapshot, places(names, named)))
+        if portable := getattr(optimizer, "_portable", None):
+            named = portable.named(optimizer, params)
+            portable.restore(optimizer, named, from_file(snapshot, places(names, named)))
             return extra
         door = _functional(optimizer)
         own = door.snapshot(params, optimizer).entries
@@ -74,8 +74,8 @@ def load(path: str | os.PathLike[str], optimizer: Any, params: Any = None, *, na
 
 
 def _snapshot(optimizer: Any, params: Any) -> Any:
-    if hasattr(optimizer, "_snapshot"):
-        return optimizer._snapshot(optimizer._named(params))
+    if portable := getattr(optimizer, "_portable", None):  # the module of its door that knows how
+        return portable.snapshot(optimizer, portable.named(optimizer, params))
     return _functional(optimizer).snapshot(params, optimizer)
 
 

@@ -10,6 +10,7 @@ True
 """
 # pyright: reportMissingImports=false
 
+from stepwell.door import classes as _beside
 from stepwell.door import needs as _needs
 
 try:
@@ -28,7 +29,6 @@ __all__ = [
     "Schedule", "from_rule",
 ]  # fmt: skip
 
-_taken = {name.lower() for name in __all__}
-_others = {name: each for name, each in _rules.classes.items() if name.lower() not in _taken}
+_others = {name: _rules.classes[name] for name in _beside(__all__)}
 globals().update(_others)
 __all__ += sorted(_others)

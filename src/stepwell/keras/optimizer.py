@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from stepwell.checkpoint.snapshot import Snapshot
 from stepwell.domain import Domain
 from stepwell.keras import portable
 from stepwell.keras.arithmetic import BACKEND, advanced, double_precision, kept_dtype, read, step, wide
@@ -63,6 +62,8 @@ class Common(keras.optimizers.Optimizer):
         state_names: by the rule's names of state, the names here.
         together: how Keras orders the variables of state in its files: these one variable after the other.
     """
+
+    _portable = portable  # what stepwell.checkpoint calls
 
     defaults: ClassVar[Mapping[str, Any]] = {}
     arguments: ClassVar[Mapping[str, str]] = {}
@@ -229,15 +230,6 @@ class Common(keras.optimizers.Optimizer):
         if number := self._rate_as_number():
             config["learning_rate"] = number["lr"]
         return config | {name: getattr(self, name) for name in self._settings}
-
-    def _named(self, params: Any) -> portable.Named:  # this and the next two: what stepwell.checkpoint calls
-        return portable.named(self, params)
-
-    def _snapshot(self, named: portable.Named) -> Snapshot:
-        return portable.snapshot(self, named)
-
-    def _restore(self, named: portable.Named, snapshot: Snapshot) -> None:
-        portable.restore(self, named, snapshot)
 
 
 class Optimizer(Engine, Common):

@@ -24,8 +24,7 @@ except (ImportError, AttributeError) as _error:  # AttributeError: with NumPy 1.
 
     raise _needs("mxnet", '"mxnet==1.9.1" "numpy<1.24"') from _error
 
-from stepwell import rules as _rules
-from stepwell.door import class_name as _class_name
+from stepwell.door import classes as _beside
 from stepwell.mxnet.from_rule import RuleOptimizer, from_rule
 from stepwell.mxnet.named import (
     NAG,
@@ -46,8 +45,7 @@ __all__ = [
     "from_rule",
 ]  # fmt: skip
 
-_taken = {name.lower() for name in __all__}
-_classes = {_class_name(rule): rule for rule in _rules.named.values() if _class_name(rule).lower() not in _taken}
+_classes = _beside(__all__)
 
 
 def __getattr__(name: str) -> type[RuleOptimizer]:

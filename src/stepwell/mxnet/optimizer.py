@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from stepwell.checkpoint.snapshot import Snapshot
 from stepwell.domain import Rate, check
 from stepwell.host.engine import Engine, Slot
 from stepwell.host.sparse import Sparse
@@ -24,6 +23,8 @@ class Optimizer(Contract):
     Its arguments are those of MXNet's own: rescale_grad, clip_gradient, learning_rate, lr_scheduler, wd,
     multi_precision and so on. Either of learning_rate and lr_scheduler may be a schedule of stepwell.
     """
+
+    _portable = portable  # what stepwell.checkpoint calls
 
     def update(self, index: Any, weight: Any, grad: Any, state: Any) -> None:
         """Update one parameter in place, or with lists of each argument several; all is checked before any changes.
@@ -78,15 +79,6 @@ class Optimizer(Contract):
         if self._engine is not None and key in self._held:
             wait_to_write([self._held[key].array])
             self._engine.flush(key) if found is None else self._engine.catch_up(key, found.reshape(-1))
-
-    def _named(self, params: Any) -> portable.Named:  # this and the next two: what stepwell.checkpoint calls
-        return portable.named(self, params)
-
-    def _snapshot(self, names: portable.Named) -> Snapshot:
-        return portable.snapshot(self, names)
-
-    def _restore(self, names: portable.Named, taken: Snapshot) -> None:
-        portable.restore(self, names, taken)
 
     def _engine_now(self) -> Engine:
         wanted = self.rule_of(), self.stages(), "lazy" if self.rows == "lazy" else "exact"

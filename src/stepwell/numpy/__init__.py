@@ -11,12 +11,11 @@
 Every rule of `stepwell.rules` has a class here, under the rule's own names; `from_rule` makes one from the user's rule.
 """
 
-from stepwell import rules as _rules
-from stepwell.door import class_name as _class_name
+from stepwell.door import classes as _every
 from stepwell.numpy.optimizer import Optimizer, from_rule
 from stepwell.numpy.rows import Rows
 
-_classes = {_class_name(rule): rule for rule in _rules.named.values()}
+_classes = _every()
 __all__ = ["Optimizer", "Rows", "from_rule", *_classes]
 
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from stepwell.checkpoint.snapshot import Snapshot
 from stepwell.domain import Rate, check
 from stepwell.door import class_name, signature
 from stepwell.host.engine import Engine, Key, Reading, Slot
@@ -35,6 +34,8 @@ class Optimizer:
         state: by key, the state arrays by the rule's names, and `step`, the number of updates.
         updates: how many steps were made; a schedule is a function of it.
     """
+
+    _portable = portable  # what stepwell.checkpoint calls
 
     rule: ClassVar[Rule]
 
@@ -159,15 +160,6 @@ class Optimizer:
         taken = unpacked(self._engine, self._current().arrays, state_dict)
         self.hyper, self.options, self.updates, self.state = taken.hyper, taken.options, taken.updates, taken.state
         self._made = None
-
-    def _named(self, params: Any) -> portable.Named:  # this and the next two: what stepwell.checkpoint calls
-        return portable.named(self, params)
-
-    def _snapshot(self, named: portable.Named) -> Snapshot:
-        return portable.snapshot(self, named)
-
-    def _restore(self, named: portable.Named, snapshot: Snapshot) -> None:
-        portable.restore(self, named, snapshot)
 
     def __reduce__(self) -> Any:
         self.flush()

@@ -18,8 +18,7 @@ except ImportError as _error:
 
     raise _needs("paddle", "paddlepaddle") from _error
 
-from stepwell import rules as _rules
-from stepwell.door import class_name as _class_name
+from stepwell.door import classes as _beside
 from stepwell.paddle.from_rule import RuleOptimizer, from_rule
 from stepwell.paddle.named import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Momentum, NAdam, RAdam, RMSProp
 from stepwell.paddle.optimizer import Optimizer
@@ -29,8 +28,7 @@ __all__ = [
     "from_rule",
 ]  # fmt: skip
 
-_taken = {name.lower() for name in __all__}
-_classes = {_class_name(rule): rule for rule in _rules.named.values() if _class_name(rule).lower() not in _taken}
+_classes = _beside(__all__)
 __all__ += sorted(_classes)
 
 

@@ -2,7 +2,7 @@
 """The base of every Paddle optimizer here: Paddle's contract outside, one pass over memory inside."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import paddle
 from paddle.base import framework
@@ -19,12 +19,11 @@ from stepwell.paddle.planning import planned
 from stepwell.paddle.rates import Following
 from stepwell.rule import Rule
 
-if TYPE_CHECKING:
-    from stepwell.checkpoint.snapshot import Snapshot
-
 
 class Optimizer(Grouped):
     """A paddle.optimizer.Optimizer that runs a rule."""
+
+    _portable = portable  # what stepwell.checkpoint calls
 
     def _prepare(self) -> None:
         """What must stand before Paddle's own constructor runs; RuntimeError while Paddle builds static graphs."""
@@ -132,17 +131,6 @@ class Optimizer(Grouped):
     def use_fusion_storage(self) -> None:
         """Refused: Paddle's one buffer of all states is for its own kernels."""
         raise NotImplementedError("use_fusion_storage() is not supported; each state is a tensor of its own")
-
-    def _named(self, params: Any) -> portable.Named:
-        return portable.named(self, params)
-
-    @paddle.no_grad()
-    def _snapshot(self, names: portable.Named) -> "Snapshot":
-        return portable.snapshot(self, names)
-
-    @paddle.no_grad()
-    def _restore(self, names: portable.Named, taken: "Snapshot") -> None:
-        portable.restore(self, names, taken)
 
     def _run(self, found: Sequence[tuple[Group | None, list[Pair]]]) -> None:
         _dynamic()

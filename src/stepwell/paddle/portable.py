@@ -45,6 +45,7 @@ def named(optimizer: "Optimizer", params: Any) -> Named:
     return found
 
 
+@paddle.no_grad()
 def snapshot(optimizer: "Optimizer", names: Named) -> Snapshot:
     """All that a later run needs."""
     entries = {}
@@ -58,6 +59,7 @@ def snapshot(optimizer: "Optimizer", names: Named) -> Snapshot:
     return Snapshot({name: entries[name] for name in names}, rate.last_epoch if isinstance(rate, Following) else steps)
 
 
+@paddle.no_grad()
 def restore(optimizer: "Optimizer", names: Named, taken: Snapshot) -> None:
     """Go on where a snapshot was taken; all of it is checked before anything changes."""
     groups = _by_group(optimizer, names)

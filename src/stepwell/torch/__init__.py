@@ -15,8 +15,7 @@ try:
 except ImportError as error:
     raise ImportError('stepwell.torch needs PyTorch: pip install "stepwell[torch]"') from error
 
-from stepwell import rules as _rules
-from stepwell.door import class_name as _class_name
+from stepwell.door import classes as _beside
 from stepwell.torch.from_rule import RuleOptimizer, from_rule
 from stepwell.torch.named import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, NAdam, RAdam, RMSprop, SparseAdam
 from stepwell.torch.optimizer import Optimizer
@@ -26,8 +25,7 @@ __all__ = [
     "from_rule",
 ]  # fmt: skip
 
-_taken = {name.lower() for name in __all__}
-_classes = {_class_name(rule): rule for rule in _rules.named.values() if _class_name(rule).lower() not in _taken}
+_classes = _beside(__all__)
 __all__ += sorted(_classes)
 
 

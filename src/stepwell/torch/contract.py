@@ -5,7 +5,6 @@ from typing import Any, ClassVar, TypedDict, Unpack
 
 import torch
 
-from stepwell.checkpoint.snapshot import Snapshot
 from stepwell.domain import Decay, Positive, optional
 from stepwell.kernels.table import MODES
 from stepwell.rule import Rule
@@ -38,6 +37,8 @@ class WholeStep(TypedDict, total=False):
 
 class Contract(torch.optim.Optimizer):
     """An optimizer of torch in all but its step: options, groups, state and checkpoints, each checked."""
+
+    _portable = portable  # what stepwell.checkpoint calls
 
     arguments: ClassVar[Mapping[str, str | tuple[str, int]]] = {}
     state_names: ClassVar[Mapping[str, str]] = {}
@@ -123,17 +124,6 @@ class Contract(torch.optim.Optimizer):
         self._outside_swap("state_dict()")
         self.flush()
         return super().state_dict()
-
-    def _named(self, model: Any) -> portable.Named:  # this and the next two: what stepwell.checkpoint calls
-        return portable.named(self, model)
-
-    def _snapshot(self, named: portable.Named) -> Snapshot:
-        self._outside_swap("saving")
-        return portable.snapshot(self, named)
-
-    def _restore(self, named: portable.Named, snapshot: Snapshot) -> None:
-        self._outside_swap("loading")
-        portable.restore(self, named, snapshot)
 
     def __getstate__(self) -> dict[str, Any]:
         self._outside_swap("copying the optimizer")

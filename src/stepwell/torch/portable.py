@@ -68,6 +68,7 @@ def _given(optimizer: "Contract", model: Any) -> list[tuple[str, Any]]:
 
 def snapshot(optimizer: "Contract", names: Named) -> Snapshot:
     """All that a later run needs; rows that are behind are settled first."""
+    optimizer._outside_swap("saving")
     optimizer.flush()
     groups = _groups(optimizer)
     updates = {group[UPDATES] for group in optimizer.param_groups if group.get(SCHEDULE) is not None}
@@ -80,6 +81,7 @@ def snapshot(optimizer: "Contract", names: Named) -> Snapshot:
 
 def restore(optimizer: "Contract", names: Named, taken: Snapshot) -> None:
     """Go on where a snapshot was taken; all of it is checked before anything changes."""
+    optimizer._outside_swap("loading")
     groups = _groups(optimizer)
     check(taken, {name: _expected(optimizer, p, groups[p]) for name, p in names.items()})
     for name, entry in taken.entries.items():

@@ -9,6 +9,7 @@ from mxnet import autograd, gluon, nd
 import stepwell.mxnet
 import stepwell.numpy
 from stepwell import checkpoint, rules, schedules
+from stepwell.mxnet import portable
 from tests.doors import resume
 from tests.doors.mxnet.harness import give, parameters
 
@@ -76,7 +77,7 @@ def test_a_block_gives_its_names(of, tmp_path):
     train(net, trainer)
     model = {"block": net, "trainer": trainer, "mapping": dict(net.collect_params().items())}[of]
     checkpoint.save(tmp_path / "file", trainer.optimizer, model)
-    names = set(trainer.optimizer._named(model))
+    names = set(portable.named(trainer.optimizer, model))
     if of == "block":
         assert names == {"0.weight", "0.bias", "1.gamma", "1.beta", "2.weight", "2.bias"}
         other, again = net_and_trainer(stepwell.mxnet.Adam())
