@@ -10,7 +10,7 @@ DOORS := $(notdir $(basename $(wildcard constraints/*.txt)))
 .PHONY: demo book test test-doors lint types readme docs bench bench-doors check clean
 
 demo: .venv/lab
-	$(BIN)/stepwell compare digits
+	$(BIN)/stepwell sweep digits
 
 book: .venv/lab
 	$(BIN)/stepwell book --all
@@ -31,7 +31,7 @@ types: .venv/dev
 	$(BIN)/pyright
 
 readme: .venv/dev
-	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md docs/sparse.md docs/checkpoints.md docs/testing.md
+	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md docs/sparse.md docs/checkpoints.md docs/testing.md docs/lab.md
 
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -5,17 +5,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from stepwell import __version__, cli, files, schedules
+from stepwell import __version__, cli, schedules
 from stepwell.__main__ import main
-from stepwell.lab import bench, search, train
-from stepwell.lab.tasks import Task
+from stepwell.lab import bench
 from stepwell.rules import named
-from tests.lab.conftest import data_folder
 
 
 def run(*arguments: str) -> Result:
@@ -80,119 +77,6 @@ def test_a_wrong_schedule_is_refused() -> None:
     refused(run("schedule", "cosine", "rate=-1"), "rate must be a finite number ≥ 0; got -1")
     refused(run("schedule", "cosine", "rate"), "key=value")
     refused(run("schedule", "cosine", "--out", "a.pdf"), ".png or .svg", "a.pdf")
-
-
-def test_compare_prints_the_ranking_and_writes_a_folder(tmp_path: Path) -> None:
-    options = [
-        "--only",
-        "adam,lion",
-        "--rates",
-        "2",
-        "--seeds",
-        "1",
-        "--epochs",
-        "1",
-        "--out",
-        str(tmp_path / "new" / "place"),
-    ]
-    result = run("compare", "airfoil", "--data", str(data_folder()), *options)
-    assert result.exit_code == 0, result.stderr
-    ranked = [line.split()[:2] for line in result.stdout.splitlines() if line[:2] in ("1 ", "2 ")]
-    assert ranked == [["1", "adam"], ["2", "lion"]]
-    assert "2 optimizers × 2 learning rates × 1 seed = 4 runs" in result.stderr
-    assert "done: 4 runs" in result.stderr
-    names = {p.name for p in (tmp_path / "new" / "place").iterdir()}
-    assert names == {"results.json", "report.md", "curves.png", "curves.svg", "rates.png", "rates.svg"}
-
-
-def test_compare_as_json_is_the_file_and_quiet_is_quiet(tmp_path: Path) -> None:
-    options = [
-        "--only",
-        "adam",
-        "--rates",
-        "1",
-        "--seeds",
-        "1",
-        "--epochs",
-        "1",
-        "--out",
-        str(tmp_path),
-        "--json",
-        "--quiet",
-    ]
-    result = run("compare", "digits", *options)
-    assert result.stderr == ""
-    document = json.loads(result.stdout)
-    assert document == json.loads((tmp_path / "results.json").read_text("utf-8"))
-    assert document["task"]["name"] == "digits"
-    assert 0 < document["ranking"][0]["accuracy"]["median"] < 1
-    assert document["complete"] is True
-
-
-@pytest.mark.parametrize("after", [0, 2])
-def test_ctrl_c_keeps_what_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    done = []
-
-    def interrupted(task: Task, job: train.Job, epochs: int) -> train.Run:
-        if len(done) == after:
-            raise KeyboardInterrupt
-        done.append(job)
-        return train.train(task, job, epochs)
-
-    monkeypatch.setattr(search, "train", interrupted)
-    options = ["--only", "adam", "--rates", "1", "--epochs", "1", "--out", str(tmp_path)]
-    result = run("compare", "airfoil", "--data", str(data_folder()), *options)
-    assert result.exit_code == 130
-    if after:
-        document = json.loads((tmp_path / "results.json").read_text("utf-8"))
-        assert (document["complete"], len(document["runs"])) == (False, after)
-        assert "interrupted: 2 runs" in result.stderr
-        assert (tmp_path / "report.md").exists()
-    else:
-        assert "nothing was written" in result.stderr
-        assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_done_is_written_while_more_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def watched(task: Task, job: train.Job, epochs: int) -> train.Run:
-        seen.append(len(json.loads(kept.read_text("utf-8"))["runs"]) if kept.exists() else 0)
-        return train.train(task, job, epochs)
-
-    kept = tmp_path / "results.json"
-    monkeypatch.setattr(cli.compare, "KEEP_EVERY", -1.0)
-    monkeypatch.setattr(search, "train", watched)
-    options = ["--only", "adam", "--rates", "1", "--epochs", "1", "--out", str(tmp_path)]
-    assert run("compare", "airfoil", "--data", str(data_folder()), *options).exit_code == 0
-    assert seen == [0, 1, 2]
-    assert json.loads(kept.read_text("utf-8"))["complete"] is True
-
-
-def test_a_full_disk_is_said_and_the_ranking_still_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(files.tempfile, "mkstemp", full)
-    result = run(
-        "compare", "digits", "--only", "adam", "--rates", "1", "--seeds", "1", "--epochs", "1", "--out", str(tmp_path)
-    )
-    assert result.exit_code == 1
-    assert "No space left on device" in result.stderr
-    assert "adam" in result.stdout
-    assert not list(tmp_path.iterdir())
-
-
-def test_compare_refuses_what_it_cannot_do(tmp_path: Path) -> None:
-    out = ("--out", str(tmp_path / "out"))
-    refused(run("compare", "digit", *out), "did you mean digits", "airfoil")
-    refused(run("compare", "digits", "--only", "adam,lino", *out), "'lino'", "did you mean lion", "yogi")
-    refused(run("compare", "digits", "--data", str(tmp_path), *out), "--data")
-    (tmp_path / "airfoil_self_noise.dat").write_text("1 2 3")
-    refused(run("compare", "airfoil", "--data", str(tmp_path), *out), "sha256", "74c75fd71783f1e6")
-    refused(run("compare", "digits", "--only", "adam", "--out", str(tmp_path / "airfoil_self_noise.dat")), "exists")
-    assert not (tmp_path / "out").exists()
-    assert run("compare", "digits", "--seeds", "0", *out).exit_code == 2
 
 
 @pytest.fixture

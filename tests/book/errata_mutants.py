@@ -93,7 +93,7 @@ def other(**wrong: Any) -> dict[str, Any]:
 
 def timed_by_interval(*args: Any, **kwargs: Any) -> Any:
     run = TRAIN(*args, **kwargs)
-    return replace(run, seconds=run.seconds / (len(run.curve["seconds"]) - 1))
+    return replace(run, seconds=run.seconds / (len(run.curve["step"]) - 1))
 
 
 def averaging(seed: int) -> torch.nn.Sequential:
@@ -119,7 +119,7 @@ MUTANTS: dict[int, tuple[Any, str, Any]] = {
     4: (rules, "named", other(**SWAPPED)),
     5: (airfoil, "load", task_with(loss=torch.nn.MSELoss())),
     6: (airfoil, "load", task_with(epochs=4)),
-    7: (airfoil, "load", task_with(model=lambda seed: torch.nn.Linear(5, 1))),
+    7: (airfoil, "load", task_with(model=lambda: torch.nn.Linear(5, 1))),
     8: (airfoil, "from_scratch", partial(FROM_SCRATCH, order=buffered)),
     9: (training, "train", timed_by_interval),
     10: (theory, "stability_limit", lambda rule: 2.5),

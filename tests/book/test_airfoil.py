@@ -13,7 +13,7 @@ from stepwell.book import airfoil, loops
 from stepwell.book.loops import torch as torch_loops
 from stepwell.book.section import Options, Page
 from stepwell.lab import tasks
-from stepwell.lab.tasks import Task
+from stepwell.lab.task import Task
 from stepwell.rule import Rule
 from tests.lab.conftest import data_folder
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from stepwell.functions import minimize, surfaces, theory
-from stepwell.lab.tasks import Data, Goal, Task
-from stepwell.lab.train import Job, train
+from stepwell.lab.batches import Data
+from stepwell.lab.plain import train
+from stepwell.lab.task import Task
+from stepwell.lab.trial import Trial
 
 
 def test_claim_07_a_minibatch_is_unbiased_and_its_noise_falls_as_the_root() -> None:
@@ -65,12 +67,8 @@ def _rows_trained_on(n: int, epochs: int) -> np.ndarray:
         return (outputs - targets).square().mean()
 
     rows = np.arange(n, dtype=np.float32)[:, None]
-    task = Task(
-        name="rows", about="each row's target is its number", data=Data(0 * rows, rows, 0 * rows, rows), loss=loss,
-        model=lambda seed: torch.nn.Linear(1, 1), accuracy=None, measured="loss", goal=Goal("loss", 0.0, "none"),
-        batch=10, epochs=epochs, every=1000,
-    )  # fmt: skip
-    train(task, Job("gradient_descent", 1e-9, 0))
+    task = Task(model=lambda: torch.nn.Linear(1, 1), data=Data(0 * rows, rows, 0 * rows, rows), loss=loss, batch=10)
+    train(task, Trial("gradient_descent", 1e-9, 0, task.steps(epochs)))
     return np.reshape(seen, (epochs, n))
 
 

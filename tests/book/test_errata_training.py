@@ -1,7 +1,6 @@
 """What the library's trainings do where the texts' do otherwise, apart from the page: errata 5 to 11 and 14."""
 
 import itertools
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +16,9 @@ from stepwell.book.errata.training import buffer_orders
 from stepwell.book.section import Options, run
 from stepwell.functions import theory
 from stepwell.lab import tasks
-from stepwell.lab.tasks import Task
-from stepwell.lab.train import Job, train
+from stepwell.lab.plain import train
+from stepwell.lab.task import Task
+from stepwell.lab.trial import Trial
 from tests.book.errata_loops import buffered
 from tests.lab.conftest import data_folder
 
@@ -54,11 +54,11 @@ def test_6_both_forms_train_for_two_epochs(task: Task) -> None:
     assert len(counted) == 300
     assert scratch.epochs == built_in.epochs
     assert scratch.losses == pytest.approx(built_in.losses, rel=1e-5)
-    assert train(task, Job("gradient_descent", 0.05, 0)).steps == 300
+    assert train(task, Trial("gradient_descent", 0.05, 0, task.steps())).taken == 300
 
 
 def test_7_weights_are_drawn_small(task: Task) -> None:
-    weights = np.concatenate([next(task.model(seed).parameters()).detach().numpy().ravel() for seed in range(200)])
+    weights = np.concatenate([next(task.fresh(seed).parameters()).detach().numpy().ravel() for seed in range(200)])
     assert weights.std() == pytest.approx(0.01, rel=0.08)
     for start in (airfoil.concise(task, torch.optim.SGD), airfoil.from_scratch(task, rules.gradient_descent)):
         assert start.losses[0] == pytest.approx(0.493259, abs=0.01)
@@ -79,7 +79,7 @@ def orders(task: Task, form: str, seeds: int) -> np.ndarray:
     watching = replace(task, data=numbered, loss=loss, batch=500, epochs=1, every=1000)
     for seed in range(seeds):
         if form == "lab":
-            train(watching, Job("gradient_descent", 0.0, seed))
+            train(watching, Trial("gradient_descent", 0.0, seed, watching.steps()))
         elif form == "from scratch":
             airfoil.from_scratch(watching, rules.gradient_descent, seed, batch=500, epochs=1)
         else:
@@ -111,12 +111,11 @@ def test_8_a_buffer_is_told_apart() -> None:
 
 def test_9_seconds_are_a_whole_trainings(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
-    clock = SimpleNamespace(perf_counter=lambda: float(next(ticks)), perf_counter_ns=time.perf_counter_ns)
-    monkeypatch.setattr("stepwell.lab.train.time", clock)
-    run = train(task, Job("gradient_descent", 0.05, 0))
+    clock = SimpleNamespace(perf_counter=lambda: float(next(ticks)))
+    for module in ("stepwell.lab.plain", "stepwell.lab.drive", "stepwell.book.loops"):
+        monkeypatch.setattr(f"{module}.time", clock)
+    run = train(task, Trial("gradient_descent", 0.05, 0, task.steps()))
     assert run.seconds == 16  # a tick for each of the intervals that 16 measurements end
-    assert run.curve["seconds"] == list(range(1, 17))
-    monkeypatch.setattr("stepwell.book.loops.time", clock)
     assert airfoil.from_scratch(task, rules.gradient_descent, lr=0.05).seconds == tuple(range(16))
 
 

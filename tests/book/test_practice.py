@@ -8,12 +8,13 @@ import pytest
 from stepwell.book import practice
 from stepwell.book.section import Options, run
 from stepwell.lab import tasks
-from stepwell.lab.train import Run
+from stepwell.lab.task import Task
+from stepwell.lab.trial import Run
 from tests.lab.synthetic import run as made
 
 
 @pytest.fixture(scope="module")
-def task() -> tasks.Task:
+def task() -> Task:
     return tasks.digits()
 
 
@@ -25,15 +26,15 @@ def test_the_rates_are_half_decades() -> None:
     assert practice.RATES == (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 
 
-def test_what_a_sweep_tells_of_a_curve(task: tasks.Task) -> None:
-    place = task.steps(1) // task.every
+def test_what_a_sweep_tells_of_a_curve(task: Task) -> None:
+    place = task.steps(1) // task.pace(10)
     losses = [2.0, 1.5, 1.0, 1.25, 0.5, 0.75]
     assert place == 4
     found = practice.outcome(task, [with_losses(0.1, [*losses])])
     assert found == practice.Swept(0.5, 0.75, sum(losses) / 6, 0.25)
 
 
-def test_a_rate_that_diverged_or_crept_or_swung_is_not_picked(task: tasks.Task) -> None:
+def test_a_rate_that_diverged_or_crept_or_swung_is_not_picked(task: Task) -> None:
     swept = {
         1e-4: [with_losses(1e-4, [2.0, 1.9, 1.8, 1.7, 1.6])],
         1e-3: [with_losses(1e-3, [2.0, 1.0, 0.5, 0.4, 0.3])],
@@ -45,13 +46,13 @@ def test_a_rate_that_diverged_or_crept_or_swung_is_not_picked(task: tasks.Task) 
     assert practice.outcome(task, swept[1e-1]).rise == np.inf
 
 
-def test_a_short_sweep_tells_a_dead_rate_from_a_good_one(task: tasks.Task) -> None:
+def test_a_short_sweep_tells_a_dead_rate_from_a_good_one(task: Task) -> None:
     swept = practice.sweep(task, rates=(1e-5, 1e-2), seeds=(0,), epochs=1)
     assert [run.lr for runs in swept.values() for run in runs] == [1e-5, 1e-2]
     assert practice.pick(task, swept) == 1e-2
 
 
-def test_nine_tenths_each_epoch(task: tasks.Task) -> None:
+def test_nine_tenths_each_epoch(task: Task) -> None:
     schedule = practice.decays(0.5, task.steps(1))["× 0.9 each epoch"]
     found, rates = practice.follow(task, schedule, 0, epochs=3)
     assert len(found) == 3
@@ -59,13 +60,13 @@ def test_nine_tenths_each_epoch(task: tasks.Task) -> None:
     assert schedule(task.steps(1) - 1) == 0.5
 
 
-def test_a_plateau_makes_a_tenth_of_the_rate(task: tasks.Task) -> None:
+def test_a_plateau_makes_a_tenth_of_the_rate(task: Task) -> None:
     """At such a rate nothing improves: the first epoch sets the best, and the fourth without a better one is enough."""
     _, rates = practice.follow(task, practice.decays(2e-8, task.steps(1))["a tenth on a plateau"], 0, epochs=7)
     assert rates == pytest.approx([2e-8] * 5 + [2e-9] * 2, rel=1e-6, abs=0)
 
 
-def test_a_schedule_is_what_the_training_follows(task: tasks.Task) -> None:
+def test_a_schedule_is_what_the_training_follows(task: Task) -> None:
     lively, _ = practice.follow(task, practice.decays(0.01, 1)["constant"], 0, epochs=2)
     dead, _ = practice.follow(task, practice.decays(0.0, 1)["constant"], 0, epochs=2)
     assert lively[-1].test_loss < 1 < dead[-1].test_loss == dead[0].test_loss

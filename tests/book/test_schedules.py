@@ -14,7 +14,7 @@ from stepwell.book import lenet
 from stepwell.book import schedules as chapter
 from stepwell.book.section import Options, Page, run
 from stepwell.lab import data
-from stepwell.lab.tasks import Data
+from stepwell.lab.batches import Data
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from stepwell.book.loops import from_scratch as from_scratch
 from stepwell.book.loops import permutation as permutation
 from stepwell.book.section import Page
 from stepwell.lab import tasks
-from stepwell.lab.tasks import Task
+from stepwell.lab.task import Task
 from stepwell.pages import plots
 from stepwell.rule import Rule
 

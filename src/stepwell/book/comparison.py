@@ -13,10 +13,12 @@ from scipy.stats import t as student
 
 from stepwell.book.section import Page, Section
 from stepwell.lab import tasks
+from stepwell.lab.batches import Data
+from stepwell.lab.plain import train
 from stepwell.lab.results import Results
 from stepwell.lab.search import Search
-from stepwell.lab.tasks import Data, Task
-from stepwell.lab.train import Job, train
+from stepwell.lab.task import Task
+from stepwell.lab.trial import Trial
 from stepwell.pages import plots
 
 section = Section("comparison", "SGD with momentum against Adam", __doc__)
@@ -31,14 +33,15 @@ def curves(task: Task, rule: str, lr: float, seeds: range, epochs: int) -> dict[
 
     Measured are the same trainings twice, on the arrays trained on and on those held out.
     """
-    held = [train(task, Job(rule, lr, seed), epochs).curve for seed in seeds]
+    trials = [Trial(rule, lr, seed, task.steps(epochs)) for seed in seeds]
+    held = [train(task, trial).curve for trial in trials]
     own = replace(task, data=Data(task.data.inputs, task.data.targets, task.data.inputs, task.data.targets))
-    trained = [train(own, Job(rule, lr, seed), epochs).curve for seed in seeds]
+    trained = [train(own, trial).curve for trial in trials]
     return {
         "step": np.array(held[0]["step"]),
         "training": np.array([curve["loss"] for curve in trained], float),
         "validation": np.array([curve["loss"] for curve in held], float),
-        "accuracy": np.array([curve["accuracy"] for curve in held], float),
+        "accuracy": np.array([curve["metric"] for curve in held], float),
     }
 
 
@@ -74,7 +77,7 @@ def early_and_late(page: Page) -> None:
     to begin with, same order of data; the interval is Student's, 95 %.
     """
     task, seeds = tasks.digits(), range(page.options.seeds)
-    results = Results.of(search := Search(task, RULES, RATES, min(len(seeds), SEARCHED), EPOCHS))
+    results = Results.of(search := Search(task, RULES, RATES, min(len(seeds), SEARCHED), EPOCHS, workers=1))
     tried = len(list(results.gather(search)))
     rates = {name: runs[0].lr for name, runs in results.best().items()}
     page.say(

@@ -15,8 +15,9 @@ from stepwell import rules
 from stepwell.book import airfoil
 from stepwell.book.section import Page, Section
 from stepwell.functions import minimize, surfaces, theory
-from stepwell.lab.tasks import Data, Task
-from stepwell.lab.train import one_thread
+from stepwell.lab.batches import Data
+from stepwell.lab.plain import one_thread
+from stepwell.lab.task import Task
 from stepwell.pages import plots
 
 section = Section("minibatch", "Minibatch stochastic gradient descent", __doc__)

@@ -15,8 +15,9 @@ from stepwell import schedules
 from stepwell.book.lenet import Epoch, fit
 from stepwell.book.section import Page, Section
 from stepwell.lab import tasks
-from stepwell.lab.tasks import Task
-from stepwell.lab.train import Job, Run, train
+from stepwell.lab.plain import train
+from stepwell.lab.task import Task
+from stepwell.lab.trial import Run, Trial
 from stepwell.pages import plots
 
 section = Section("practice", "Adam in practice", __doc__)
@@ -45,7 +46,8 @@ def sweep(
     epochs: int = SWEEP,
 ) -> dict[float, list[Run]]:
     """A few epochs at each rate: the runs by rate, in the order of the seeds."""
-    return {lr: [train(task, Job(rule, lr, seed), epochs) for seed in seeds] for lr in rates}
+    steps = task.steps(epochs)
+    return {lr: [train(task, Trial(rule, lr, seed, steps)) for seed in seeds] for lr in rates}
 
 
 def losses(run: Run) -> np.ndarray:
@@ -55,7 +57,7 @@ def losses(run: Run) -> np.ndarray:
 
 def outcome(task: Task, runs: Sequence[Run]) -> Swept:
     """What the runs at one rate came to; a loss that is not finite counts as infinite."""
-    place = task.steps(1) // task.every
+    place = task.steps(1) // task.pace(runs[0].steps)
     found = []
     for run in runs:
         loss = losses(run)
@@ -83,7 +85,7 @@ def follow(task: Task, schedule: Any, seed: int, epochs: int = LONG) -> tuple[li
     """Adam on a schedule: the epochs, and the rate that each was trained at; a plateau is told the validation loss."""
     from stepwell.torch import Adam
 
-    model = task.model(seed)
+    model = task.fresh(seed)
     optimizer = Adam(model.parameters(), lr=schedule)
     per_epoch, found, rates = task.steps(1), [], []
     for epoch in fit(model, optimizer, task.data, batch=task.batch, epochs=epochs, seed=seed):

@@ -5,6 +5,7 @@ the minimum; one that falls too soon stops short of it. Schedules are pure funct
 changes nothing, and a training can go on where it was left.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,8 @@ from stepwell.book.section import Page, Section
 from stepwell.functions import minimize, surfaces
 from stepwell.lab import tasks
 from stepwell.lab.names import count
-from stepwell.lab.train import Job, train
+from stepwell.lab.plain import train
+from stepwell.lab.trial import Trial
 from stepwell.pages import plots
 from stepwell.schedules import Schedule
 
@@ -126,17 +128,11 @@ def _lenet_figure(task: Images, runs: dict[str, list[list[Epoch]]]) -> Any:
     )
 
 
-def tried(lr: Any, seeds: range, epochs: int = 10) -> np.ndarray:
+def tried(lr: float | Callable[[int], float], seeds: range, epochs: int = 10) -> np.ndarray:
     """The digits' perceptron and SGD, with a rate or a schedule of steps: validation losses [nats], a seed each."""
-    from stepwell.torch import SGD
-
-    task, job = tasks.digits(), Job("gradient_descent", 0.0, 0)  # the rate is the schedule's, not the job's
-
-    def make(parameters: Any, **_: Any) -> Any:
-        return SGD(parameters, lr=lr)
-
-    losses = [train(task, replace(job, seed=seed), epochs, make).loss for seed in seeds]
-    return np.array([np.inf if loss is None else loss for loss in losses])
+    rate = lr if callable(lr) else schedules.constant(lr)
+    task = replace(tasks.digits(), schedule=lambda steps: rate)
+    return np.array([train(task, Trial("gradient_descent", 1.0, seed, task.steps(epochs))).cost for seed in seeds])
 
 
 @section.experiment

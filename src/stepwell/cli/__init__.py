@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import stepwell
-from stepwell.cli import bench, book, compare, show
+from stepwell.cli import bench, book, compare, show, sweep, trace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Every gradient-descent optimizer: which one, at which rate, on which schedule.",
 )
-for command in (compare.compare, book.book, show.rules, show.schedule, bench.bench):
+for command in (sweep.sweep, compare.compare, trace.trace, book.book, show.rules, show.schedule, bench.bench):
     app.command()(command)
 
 

@@ -1,109 +1,134 @@
 """stepwell compare."""
 
 import functools
-import math
-import os
-import time
-from collections.abc import Callable
+import re
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepwell.cli.common import Json, console, fail, one_of
+from stepwell.cli import lab
+from stepwell.cli.common import Json, console, fail
 
 if TYPE_CHECKING:
-    from stepwell.lab.results import Results
+    from stepwell.lab.comparison import Comparison
+    from stepwell.lab.contest import Contest
     from stepwell.lab.search import Search
 
-KEEP_EVERY = 5.0  # seconds between two interim results.json
-PAYS = 60  # runs from which on worker processes are worth their start
+TaskNames = Annotated[list[str], typer.Argument(help="What to train: bundled tasks, or MODULE:TASK of your own.")]
 
 
 def compare(
-    task: Annotated[str, typer.Argument(help="What to train: digits or airfoil.")],
-    only: Annotated[str, typer.Option(help="These optimizers alone, with commas between: adam,lion.")] = "",
-    rates: Annotated[int, typer.Option(min=1, help="Learning rates of the grid around each rule's default.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of weights and data order, from 0.")] = 3,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the data; each task has its own default.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="The task's data file, or a folder that has it.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results (stepwell-results/TASK).")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one for each processor where that pays.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")] = False,
+    tasks: TaskNames,
+    optimizers: lab.Only = "",
+    trials: Annotated[int, typer.Option(min=1, help="Settings of each optimizer that are tried.")] = 12,
+    seeds: Annotated[int, typer.Option(help="Fresh seeds of each optimizer's best setting.")] = 10,
+    tuning_seeds: Annotated[int, typer.Option(min=1, help="Seeds of each setting that is tried.")] = 3,
+    sampler: Annotated[
+        str, typer.Option(help="grid of learning rates; or qmc, tpe: of more, from 10 trials on.")
+    ] = "grid",
+    level: Annotated[float, typer.Option(help="Share of comparisons of equals that claim nothing.")] = 0.95,
+    epochs: lab.Epochs = None,
+    storage: Annotated[str, typer.Option(help="Optuna storage: a URL, or a .log file (study.db in the folder).")] = "",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the last comparison in the storage.")] = False,
+    data: lab.DataPlace = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results (stepwell-results/compare-TASK).")] = None,
+    workers: lab.Workers = 0,
+    quiet: lab.Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Train a task with every optimizer, each at its own grid of learning rates, and rank them.
+    """Say which optimizer is better, and how sure that is: equal tuning budgets, fresh paired seeds, an A/A run.
 
-    Prints the ranking; writes results.json, report.md and pictures into a folder. Ctrl-C keeps what is done.
+    Prints a ranked table with intervals and ties, the answer and what speaks against it; writes comparison.json,
+    report.md and pictures into a folder, and every run into an Optuna study. Ctrl-C keeps what is done, and --resume
+    goes on.
     """
-    from stepwell.lab import tasks
-    from stepwell.lab.data import DataError
-    from stepwell.lab.results import Results
-    from stepwell.lab.search import Search
+    from stepwell.lab.compare import planned
+    from stepwell.lab.sweep import USUAL
 
-    make = one_of("task", task, tasks.named)
-    names = [name.strip() for name in only.split(",") if name.strip()] or None
+    if data and len(tasks) > 1:
+        fail("--data is of one task; with several, STEPWELL_DATA says where their files are")
+    chosen = [lab.task_of(name, data) for name in tasks]
+    options = {"trials": trials, "seeds": seeds, "tuning_seeds": tuning_seeds, "sampler": sampler, "level": level}
     try:
-        search = Search(make(data), names, rates, seeds, epochs, workers or 1)
-        folder = out or Path("stepwell-results") / task
-        folder.mkdir(parents=True, exist_ok=True)
-    except (DataError, ValueError, OSError) as error:
+        searches = planned(chosen, lab.split(optimizers) or USUAL, epochs=epochs, workers=workers or None, **options)
+    except (ValueError, TypeError) as error:
         fail(error)
-    if not workers and search.planned >= PAYS:
-        search.workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    results = Results.of(search)
-    code = _train(search, results, folder, quiet)
-    raise typer.Exit(code if _show(results, folder, quiet, as_json) else code or 1)
+    name = re.sub(r"[^\w.]+", "_", "-".join(task.name for task in chosen))
+    folder = lab.folder_of(out or Path("stepwell-results") / f"compare-{name}", chosen[0])
+    _keep(searches, storage or f"sqlite:///{folder / 'study.db'}", resume)
+    comparison, code = _watched(searches, folder, quiet)
+    if not comparison.runs:
+        typer.echo("nothing was trained, and nothing written", err=True)
+        raise typer.Exit(code)
+    raise typer.Exit(code if _show(comparison, folder, quiet, as_json) else code or 1)
 
 
-def _train(search: "Search", results: "Results", folder: Path, quiet: bool) -> int:
-    """Make all runs, keeping results.json up to date; the exit code."""
-    from stepwell.pages import progress
+def _keep(searches: "list[Search]", url: str, resume: bool) -> None:
+    """Keep each search's runs in a study of its own."""
+    from stepwell.lab.store import Store, StoreError
 
-    err = console(stderr=True)
+    try:
+        for search in searches:
+            study = f"compare:{search.task.name}"
+            name = f"{study} {datetime.now():%Y-%m-%d %H:%M:%S.%f}"
+            if resume:
+                there = Store.names(url, study) or fail(f"--resume: {url} has no comparison on {search.task.name}")
+                name = there[-1]
+            search.keep_in(Store.open(url, name, search.settings(), resume=resume))
+    except StoreError as error:
+        fail(error)
+
+
+def _watched(searches: "list[Search]", folder: Path, quiet: bool) -> "tuple[Comparison, int]":
+    """Make all runs, keeping comparison.json up to date; what came of them, and the exit code."""
+    from stepwell.lab.compare import Growing
+    from stepwell.lab.comparison import Comparison
+    from stepwell.lab.names import count
+
+    contests: list[Contest] = []
+    code, err = 0, console(stderr=True)
     err.quiet = quiet
-    progress.announce(search, err)
-    kept = time.monotonic()
-    try:
-        for _ in progress.shown(results.gather(search), search, err):
-            if time.monotonic() - kept > KEEP_EVERY:
-                kept = time.monotonic() if _kept(results.write, folder) else math.inf
-    except KeyboardInterrupt:
-        return 130
-    finally:
-        if results.runs and kept < math.inf:
-            _kept(results.write, folder)
-    return 0
+    settings = searches[0].settings()
+    fresh = count(len(settings["confirmation"]), "fresh seed")
+    err.print(
+        f"first the tuning, then the best of each on {fresh}, then the first of them on as many more", soft_wrap=True
+    )
+    for search in searches:
+        growing = Growing.of(search)
+        growing.before = tuple(contests)
+        code = lab.watched(search, growing, folder, quiet)
+        contests.append(growing.contest())
+        if code:
+            break
+    comparison = Comparison(contests)
+    if comparison.runs:
+        state = "interrupted" if code == 130 else "done" if not code else "ended early"
+        runs = count(len(comparison.runs), "run")
+        err.print(f"{state}: {runs} in {comparison.wall_seconds:.1f} s; see {folder / 'report.md'}", soft_wrap=True)
+    return comparison, code
 
 
-def _kept(write: Callable[[Path], object], folder: Path) -> bool:
-    """Write into the folder; a full disk is said, and ends nothing."""
-    try:
-        write(folder)
-    except OSError as error:
-        typer.echo(f"stepwell: the results cannot be kept in {folder}: {error}", err=True)
-        return False
-    return True
+def _show(comparison: "Comparison", folder: Path, quiet: bool, as_json: bool) -> bool:
+    """Write the report, print tables, answers, lines to paste and warnings; whether the report could be written."""
+    from stepwell.lab import advice
+    from stepwell.pages import comparison as page
 
-
-def _show(results: "Results", folder: Path, quiet: bool, as_json: bool) -> bool:
-    """Write the report and print the ranking; whether the report could be written."""
-    from stepwell.pages import progress, report, tables
-
-    if not results.runs:
-        console(stderr=True).print("interrupted before the first run had ended; nothing was written")
-        return True
-    written = _kept(functools.partial(report.make, results), folder)
-    err = console(stderr=True)
-    err.quiet = quiet or not written
-    progress.conclude(results, str(folder / "report.md"), err)
+    done = lab.written(functools.partial(page.make, comparison), folder)
     if as_json:
-        typer.echo(results.json(), nl=False)
-        return written
+        typer.echo(comparison.json(), nl=False)
+        return done
     out = console()
-    out.print(tables.ranking(results, out.width))
-    for note in tables.notes(results):
-        out.print(note, soft_wrap=True)
-    return written
+    for contest in comparison.contests:
+        if len(comparison.contests) > 1:
+            out.print(f"\n{contest.name}")
+        if contest.judgement:
+            out.print(page.table(contest, out.width))
+        for line in [*page.notes(contest), "", advice.sentence(contest)]:
+            out.print(line, soft_wrap=True)
+        for text in advice.warnings(contest):
+            out.print(f"Warning: {text}", soft_wrap=True)
+        if paste := advice.lines(contest):
+            out.print("\n" + "\n".join(f"    {line}" for line in paste.splitlines()), soft_wrap=True)
+    return done

@@ -1,6 +1,19 @@
-"""Trainings that answer questions: tasks, runs, and the comparison of all optimizers on a task.
+"""The lab: which optimizer, which learning rate, on your own model.
+
+    Task        what is trained: a model, data and a loss, as factories
+    sweep       optimizers × learning rates × seeds, as few trainings as possible, ranked
+    find_lr     a good learning rate, from short runs
+    compare     which optimizer is better, after equal tuning, and whether the seeds can tell
+    tasks       trainings that come along: `tasks.named`
 
 >>> from stepwell.lab import tasks
 >>> list(tasks.named)
-['digits', 'airfoil']
+['digits', 'digits_cnn', 'series', 'airfoil', 'diabetes', 'text', 'transformer']
 """
+
+from stepwell.lab.compare import compare as compare
+from stepwell.lab.find_lr import find_lr as find_lr
+from stepwell.lab.sweep import sweep as sweep
+from stepwell.lab.task import Goal as Goal
+from stepwell.lab.task import Task as Task
+from stepwell.lab.task import accuracy as accuracy

@@ -1,147 +1,120 @@
-"""Every optimizer at a grid of learning rates and some seeds, and farther where the best rate lies at the grid's edge.
+"""A search: what a strategy proposes, trained in the quickest way, every run handed on as its group ends.
 
-All optimizers have the same budget a run; at one seed, the same initial weights and the same order of data.
+All optimizers have the same budget; at one seed, the same initial weights, order of data and draws of dropout.
 """
 
-import contextlib
-import math
-import signal
-import statistics
-import threading
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from stepwell.lab.names import unknown
-from stepwell.lab.tasks import Task
-from stepwell.lab.train import Job, Run, train
-from stepwell.lab.workers import begin, work
-from stepwell.rule import Rule
-from stepwell.rules import algorithms, named
+from stepwell.lab import way
+from stepwell.lab.candidates import Wanted, choose
+from stepwell.lab.group import Way, grouped, train_group
+from stepwell.lab.sampled import Sampled
+from stepwell.lab.strategy import Grid, Halving, Strategy
+from stepwell.lab.task import Task
+from stepwell.lab.trial import Run, Trial
+from stepwell.lab.workers import Workers
 
-PER_DECADE = 2
-FARTHER = 4  # rates beyond the grid, at most, for an optimizer whose best is at an edge
-
-
-def candidates() -> list[str]:
-    """The rules that can be compared: those that need no more than a learning rate, and have a default for it."""
-    return [name for name, rule in named.items() if "lr" in rule.hyperparameters and _has_defaults(rule)]
-
-
-def _has_defaults(rule: Rule) -> bool:
-    return all(h.default is not None for h in rule.hyperparameters.values())
-
-
-def choose(names: Sequence[str] | None) -> list[str]:
-    """These optimizers, or every algorithm, each once, in the order of the rules.
-
-    Raises:
-        ValueError: an unknown name.
-    """
-    known = candidates()
-    for name in names or ():
-        if name not in known:
-            raise ValueError(unknown("optimizer", name, known))
-    return [name for name in known if name in (algorithms if names is None else names)]
-
-
-def rate(optimizer: str, place: int) -> float:
-    """The learning rate at a place of the grid: place 0 is the rule's own default, two places are a factor of ten."""
-    default = named[optimizer].hyperparameters["lr"].default
-    assert default is not None
-    return float(f"{default * 10 ** (place / PER_DECADE):.3g}")
+if TYPE_CHECKING:
+    from stepwell.lab.store import Store
 
 
 class Search:
-    """The runs of a comparison, in an order that covers all optimizers early: iterate to train them.
+    """Runs of a task with some optimizers: iterate to train them.
 
-    Runs come as they end. With several workers their order varies; their numbers do not, nor which rates are tried.
-    `planned` is how many runs there will be, as far as is known; it grows when a grid is extended.
+    A run comes when its group has ended. How the work is divided changes no number, nor what is tried.
+
+    Args:
+        task: what is trained.
+        optimizers: rules, names of rules, or functions by name; see `candidates.choose`. None: every algorithm.
+        rates: learning rates of each optimizer's grid, around its default.
+        seeds: how many, from 0; or which.
+        epochs: passes over the data; None: the task's own.
+        workers: processes, at most; None: one for each processor, where that pays.
+        halving: the factor of successive halving; 0: every run is a whole one.
+        trials: choices of each optimizer that a sampler makes, in place of a grid; from 10 on of more than the rate.
+        sampler: "tpe" or "qmc", where there are trials.
+
+    Attributes:
+        way: how it is done, and why; None until it is known.
+        done: the runs so far.
+        planned: how many runs there will be, as far as is known.
+        tell: to be set; called now and then with how many runs are done, with fractions.
+
+    Errors: ValueError for an unknown optimizer, sampler, or a count below 1; `TaskError` when it begins, for a task
+        that cannot be trained.
     """
 
     def __init__(
         self,
         task: Task,
-        optimizers: Sequence[str] | None = None,
+        optimizers: Wanted = None,
         rates: int = 5,
-        seeds: int = 3,
+        seeds: int | Sequence[int] = 3,
         epochs: int | None = None,
-        workers: int = 1,
+        workers: int | None = None,
+        *,
+        halving: int = 0,
+        trials: int = 0,
+        sampler: str = "tpe",
     ):
-        self.task, self.optimizers, self.epochs = task, choose(optimizers), task.epochs if epochs is None else epochs
-        self.rates, self.seeds, self.workers = rates, range(seeds), workers
-        for name, value in {"rates": rates, "seeds": seeds, "epochs": self.epochs, "workers": workers}.items():
-            if value < 1:
+        self.task, self.candidates, self.workers = task, choose(optimizers), workers
+        self.seeds = range(seeds) if isinstance(seeds, int) else tuple(seeds)
+        counts = {"rates": rates, "seeds": len(self.seeds), "epochs": epochs, "workers": workers}
+        for name, value in counts.items():
+            if value is not None and value < 1:
                 raise ValueError(f"{name} must be an integer ≥ 1; got {value}")
-        places = sorted(range(-((rates - 1) // 2), rates // 2 + 1), key=lambda place: (abs(place), -place))
-        self.jobs = [Job(o, rate(o, p), s) for p in places for s in self.seeds for o in self.optimizers]
-        self.planned = len(self.jobs)
-        self._edges = {o: [min(places), max(places)] for o in self.optimizers}
-        self._farther = dict.fromkeys(self.optimizers, FARTHER if rates > 2 else 0)
-        self._waiting = dict.fromkeys(self.optimizers, rates * seeds)
-        self._losses: dict[str, dict[float, list[float]]] = {o: {} for o in self.optimizers}
+        if halving == 1 or halving < 0:
+            raise ValueError(f"halving must be 0 or an integer ≥ 2; got {halving}")
+        self.steps = task.steps(epochs)
+        self.asked = {"rates": rates, "halving": halving, "trials": trials, "sampler": sampler if trials else None}
+        grid = Grid(self.candidates, rates, self.seeds, self.steps)
+        self.strategy: Strategy = Halving(grid, halving) if halving else grid
+        if trials:
+            self.strategy = Sampled(self.candidates, trials, sampler, self.seeds, self.steps)
+        self.store: Store | None = None
+        self.done: list[Run] = []
+        self.planned = self.strategy.expected(self.done)
+        self.way: Way | None = None
+        self.tell: Callable[[float], object] | None = None
+        self._workers: Workers | None = None
+
+    @property
+    def optimizers(self) -> list[str]:
+        """The names of what is compared."""
+        return list(self.candidates)
 
     def settings(self) -> dict[str, Any]:
-        """What this search was asked for."""
-        steps = self.task.steps(self.epochs)
-        return {"optimizers": self.optimizers, "rates": self.rates, "seeds": list(self.seeds), "epochs": self.epochs,
-                "steps": steps, "workers": self.workers}  # fmt: skip
+        """What this search was asked for: all that decides what is tried."""
+        return {"optimizers": self.optimizers, "seeds": list(self.seeds), "steps": self.steps, **self.asked}
+
+    def keep_in(self, store: "Store") -> None:
+        """Keep every run in a store; those that it has are not done again."""
+        self.store, self.done = store, store.runs()
+        self.planned = self.strategy.expected(self.done)
 
     def __iter__(self) -> Iterator[Run]:
-        runs = self._alone() if self.workers == 1 else self._together()
-        with contextlib.closing(runs):
-            yield from runs
-
-    def _alone(self) -> Generator[Run, None, None]:
-        queue = list(self.jobs)
-        while queue:
-            run = train(self.task, queue.pop(0), self.epochs)
-            queue += self._next(run)
-            yield run
-
-    def _together(self) -> Generator[Run, None, None]:
-        pool = ProcessPoolExecutor(
-            self.workers, get_context("spawn"), initializer=begin, initargs=(self.task, self.epochs)
-        )
         try:
-            with _uninterrupted():  # a worker is born as deaf to Ctrl-C as its parent is then
-                pending: set[Future[Run]] = {pool.submit(work, job) for job in self.jobs}
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    run = future.result()
-                    pending |= {pool.submit(work, job) for job in self._next(run)}
-                    yield run
+            while proposed := self.strategy.propose(self.done):
+                for runs in self._trained(proposed):
+                    if self.store:
+                        self.store.add(runs)
+                    self.done += runs
+                    yield from runs
+                self.planned = self.strategy.expected(self.done)
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            if self._workers:
+                self._workers.close()
 
-    def _next(self, run: Run) -> list[Job]:
-        """The next rate to try, if this was its optimizer's last run and the best rate so far is at an edge."""
-        name = run.optimizer
-        self._losses[name].setdefault(run.lr, []).append(math.inf if run.loss is None else run.loss)
-        self._waiting[name] -= 1
-        if self._waiting[name] or not self._farther[name]:
-            return []
-        medians = {lr: statistics.median(losses) for lr, losses in self._losses[name].items()}
-        best = min(sorted(medians), key=medians.__getitem__)
-        for edge, beyond in ((0, -1), (1, 1)):
-            if best == rate(name, self._edges[name][edge]):
-                self._edges[name][edge] += beyond
-                self._farther[name] -= 1
-                self._waiting[name] = len(self.seeds)
-                self.planned += len(self.seeds)
-                return [Job(name, rate(name, self._edges[name][edge]), seed) for seed in self.seeds]
-        return []
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def _trained(self, trials: list[Trial]) -> Iterator[list[Run]]:
+        if self.way is None:
+            way.check(self.task, self.candidates, min(trials, key=lambda t: t.lr))
+            self.way = way.measured(self.task, self.candidates, trials, self.workers)
+        groups = grouped(trials, self.way.size)
+        if self.way.workers > 1 and (len(groups) > 1 or self._workers):
+            self._workers = self._workers or Workers(self.task, self.candidates, self.way.workers)
+            yield from self._workers.train(groups, self.way.stacked)
+            return
+        for group in groups:
+            told = self.tell and (lambda runs, tell=self.tell: tell(len(self.done) + runs))
+            yield train_group(self.task, self.candidates, group, self.way.stacked, self.way.threads, told)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepwell.lab.names import count
 from stepwell.lab.results import Results, Spread
-from stepwell.lab.train import Run
+from stepwell.lab.trial import Run
 from stepwell.pages.style import COLOURS, GREY, draw, look, panels
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _paint_rates(figure: "Figure", results: Results) -> None:
         axes.set_xscale("log")
         axes.set_yscale("log")
         for depth, name in enumerate(members):
-            points = [(lr, _above(lowest, [r.loss for r in runs])) for lr, runs in groups[name].items()]
+            points = [(lr, _above(lowest, [r.loss for r in runs])) for (lr, _), runs in groups[name].items()]
             inside = [(lr, spread) for lr, spread in points if spread.median <= top]
             _line(axes, inside, name, depth, name, marker="o", markersize=3.5)
             at_best = [spread.median for lr, spread in inside if lr == best[name]]
@@ -135,7 +135,7 @@ def _above(lowest: float, losses: Sequence[float | None]) -> Spread:
 
 def _goal(axes: "Axes", results: Results) -> None:
     goal = results.task["goal"]
-    if goal["metric"] == "loss":
+    if goal and goal["metric"] == "loss":
         axes.axhline(goal["value"] - results.task["lowest"], color="#555555", linewidth=0.9, label=goal["words"])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stepwell.lab.names import count
 from stepwell.lab.results import Results
 from stepwell.lab.search import Search
-from stepwell.lab.train import Run
+from stepwell.lab.trial import Run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,11 +22,14 @@ def shown(runs: Iterable[Run], search: Search, console: "Console") -> Iterator[R
 
 def announce(search: Search, console: "Console") -> None:
     """What is about to be trained, in a line."""
-    rates, seeds = len({(j.optimizer, j.lr) for j in search.jobs}) // len(search.optimizers), len(search.seeds)
+    chosen = search.asked["trials"] or search.asked["rates"]
+    what = "choice of a sampler" if search.asked["trials"] else "learning rate"
+    plural = "choices of a sampler" if what.startswith("choice") and chosen != 1 else None
+    kept = f"; {count(len(search.done), 'run')} of them kept from before" if search.done else ""
     console.print(
-        f"{search.task.name}: {count(len(search.optimizers), 'optimizer')} × {count(rates, 'learning rate')} × "
-        f"{count(seeds, 'seed')} = {count(search.planned, 'run')} of {search.task.steps(search.epochs)} steps, "
-        f"and rates beyond the grid where its edge is best; {count(search.workers, 'worker')}",
+        f"{search.task.name}: {count(len(search.optimizers), 'optimizer')} × "
+        f"{f'{chosen} {plural}' if plural else count(chosen, what)} × {count(len(search.seeds), 'seed')}, "
+        f"runs of {count(search.steps, 'step')}{', by successive halving' if search.asked['halving'] else ''}{kept}",
         highlight=False,
         soft_wrap=True,
     )
@@ -42,18 +45,31 @@ def conclude(results: Results, where: str, console: "Console") -> None:
 def _live(runs: Iterable[Run], search: Search, console: "Console") -> Iterator[Run]:
     from rich import progress as bars
 
-    numbers = bars.MofNCompleteColumn(), bars.TimeElapsedColumn(), bars.TimeRemainingColumn()
+    numbers = bars.TextColumn("{task.fields[runs]}"), bars.TimeElapsedColumn(), bars.TimeRemainingColumn()
     with bars.Progress(bars.BarColumn(), *numbers, "{task.description}", console=console, transient=True) as progress:
-        bar = progress.add_task("starting", total=search.planned)
+        bar = progress.add_task("measuring how to train them best", total=search.planned, runs="")
+
+        def shown(done: float) -> None:
+            total = max(search.planned, len(search.done))
+            reason = search.way.reason if search.way else ""
+            progress.update(bar, completed=done, total=total, description=reason, runs=f"{int(done)}/{total} runs")
+
+        search.tell = shown
         for run in runs:
-            progress.update(bar, advance=1, total=search.planned, description=f"{run.optimizer} {run.lr:g}")
+            shown(len(search.done))
             yield run
 
 
 def _lines(runs: Iterable[Run], search: Search, console: "Console") -> Iterator[Run]:
     began = said = time.monotonic()
-    for number, run in enumerate(runs, 1):
+
+    def shown(done: float) -> None:
+        nonlocal said
         if time.monotonic() - said > SECONDS:
             said = time.monotonic()
-            console.print(f"{number} of {search.planned} runs, {said - began:.0f} s", highlight=False)
+            console.print(f"{int(done)} of {search.planned} runs, {said - began:.0f} s", highlight=False)
+
+    search.tell = shown
+    for run in runs:
+        shown(len(search.done))
         yield run

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stepwell.files import write
+from stepwell.lab import answer
 from stepwell.lab.names import count
 from stepwell.lab.results import Results
 from stepwell.pages import figures, tables
@@ -12,7 +13,7 @@ PICTURES = {"curves": figures.curves, "rates": figures.rates}
 
 
 def make(results: Results, folder: Path) -> None:
-    """Write results.json, curves and rates as PNG and SVG, and report.md into a folder."""
+    """Write results.json, runs.csv, curves and rates as PNG and SVG, and report.md into a folder."""
     results.write(folder)
     for name, draw in PICTURES.items():
         figure = draw(results)
@@ -25,17 +26,22 @@ def page(results: Results) -> str:
     """The report as Markdown."""
     task, settings, environment = results.task, results.settings, results.environment
     known = ", ".join(f"{name} {environment[name]}" for name in ("python", "numpy", "torch"))
+    tried = settings["trials"] or settings["rates"]
     asked = {
         "optimizer": len(settings["optimizers"]),
-        "learning rate": settings["rates"],
+        "choice" if settings["trials"] else "learning rate": tried,
         "seed": len(settings["seeds"]),
     }
     counts = ", ".join(count(number, noun) for noun, number in asked.items())
+    how = settings["way"]["reason"] if settings["way"] else "nothing trained"
+    paste = answer.lines(results)
     state = "" if results.complete else "\n**Interrupted: this is what was done until then.**\n"
     return f"""# {task["name"]}: {count(len(results.best()), "optimizer")} compared
 {state}
 {task["about"][0].upper()}{task["about"][1:]}.
 
+**{answer.sentence(results)}**
+{f"{chr(10)}```python{chr(10)}{paste}{chr(10)}```{chr(10)}" if paste else ""}
 ![Loss against steps, each optimizer at its best learning rate](curves.png)
 
 {tables.markdown(tables.columns(results), tables.rows(results))}
@@ -45,8 +51,9 @@ def page(results: Results) -> str:
 ![Final loss against the learning rate](rates.png)
 
 {counts}; where an optimizer's best rate was the outermost, the rates beyond it were tried too.
-{count(len(results.runs), "run")} in {results.wall_seconds:.0f} s; workers: {settings["workers"]}.
+{count(len(results.runs), "run")} in {results.wall_seconds:.0f} s; {how}.
 Stepwell {results.stepwell}, {known}; {environment["machine"]}, {environment["processors"]} processors;
 {results.started}.
-All numbers: [results.json](results.json). Pictures to scale: [curves.svg](curves.svg), [rates.svg](rates.svg).
+All numbers: [results.json](results.json), and a row a run in [runs.csv](runs.csv).
+Pictures to scale: [curves.svg](curves.svg), [rates.svg](rates.svg).
 """

@@ -1,6 +1,7 @@
 """How every figure looks. An optimizer has the same colour and line everywhere, given by its place among the rules."""
 
 import io
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,9 @@ _RC: Any = {
 
 def look(optimizer: str) -> dict[str, Any]:
     """The colour and line style of an optimizer's curves."""
+    if optimizer not in named:  # one of the user's own
+        place = zlib.crc32(optimizer.encode())
+        return {"color": OTHERS[place % len(OTHERS)], "linestyle": LINES[place // len(OTHERS) % len(LINES)]}
     place = list(named).index(optimizer)
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place // len(COLOURS) % len(LINES)]}
 
@@ -61,6 +65,8 @@ def panels(optimizers: Sequence[str]) -> dict[str, list[str]]:
             groups[-1][1].extend(members)
         else:
             groups.append(([family], list(members)))
+    if own := [name for name in optimizers if name not in named]:
+        groups.append((["your own"], own))
     return {", ".join(titles): members for titles, members in groups}
 
 

@@ -19,22 +19,14 @@ HEADING = 8  # characters; longer headings take several lines
 def columns(results: Results) -> list[str]:
     """The headings of the ranked table, its columns of numbers from the third on."""
     loss = results.task["measured"].partition(" [")[0]
-    accuracy = ["accuracy", RANGE] if _has_accuracy(results) else []
-    return [
-        "",
-        "optimizer",
-        "best rate",
-        loss,
-        RANGE,
-        *accuracy,
-        f"steps to {results.task['goal']['words']}",
-        "µs a step",
-    ]
+    metric = [results.task["metric_name"], RANGE] if _has_metric(results) else []
+    goal = [f"steps to {results.task['goal']['words']}"] if results.task["goal"] else []
+    return ["", "optimizer", *(["more"] if _has_more(results) else []), "best rate", loss, RANGE, *metric, *goal]
 
 
 def rows(results: Results) -> list[list[str]]:
     """A row for each optimizer, best first."""
-    return [_row(place, standing, _has_accuracy(results)) for place, standing in enumerate(results.ranking(), 1)]
+    return [_row(place, standing, results) for place, standing in enumerate(results.ranking(), 1)]
 
 
 def notes(results: Results) -> list[str]:
@@ -42,7 +34,7 @@ def notes(results: Results) -> list[str]:
     ranking, settings = results.ranking(), results.settings
     found = []
     if any(standing.tied for standing in ranking):
-        found.append("≈ no worse than the first at one seed or more: this comparison does not tell the two apart.")
+        found.append("≈ not told from the first: the 95 % interval of the difference, paired by seed, holds 0.")
     if any(standing.edge for standing in ranking):
         found.append("* the best of the rates that were tried is the outermost: a better one may lie beyond.")
     found.append(
@@ -103,26 +95,35 @@ def _table(headings: Sequence[str], body: Sequence[Sequence[str]]) -> "Table":
     return table
 
 
-def _row(place: int, standing: Standing, with_accuracy: bool) -> list[str]:
-    accuracy = standing.accuracy
-    shares = [_percent(accuracy.median), _range(accuracy, _percent)] if accuracy else ["–", "–"]
+def _row(place: int, standing: Standing, results: Results) -> list[str]:
+    metric, share = standing.metric, _metric_text(results)
+    shown = [share(metric.median), _range(metric, share)] if metric else ["–", "–"]
     steps = "–" if standing.goal_step is None else f"{standing.goal_step:g}"
     if 0 < standing.goal_reached < standing.seeds:
         steps += f" ({standing.goal_reached}/{standing.seeds})"
+    more = ", ".join(f"{name} {value:.3g}" for name, value in standing.hyper.items())
     return [
         f"{'≈ ' if standing.tied else ''}{place}",
         standing.optimizer,
-        f"{standing.lr:g}{'*' if standing.edge else ''}",
+        *([more] if _has_more(results) else []),
+        f"{standing.lr:.3g}{'*' if standing.edge else ''}",
         _loss(standing.loss.median),
         _range(standing.loss, _loss),
-        *(shares if with_accuracy else []),
-        steps,
-        f"{standing.step_microseconds:.0f}",
+        *(shown if _has_metric(results) else []),
+        *([steps] if results.task["goal"] else []),
     ]
 
 
-def _has_accuracy(results: Results) -> bool:
-    return any(run.curve["accuracy"] for run in results.runs)
+def _has_metric(results: Results) -> bool:
+    return any(run.curve["metric"] for run in results.runs)
+
+
+def _has_more(results: Results) -> bool:
+    return any(run.hyper for run in results.runs)
+
+
+def _metric_text(results: Results) -> Callable[[float], str]:
+    return _percent if results.task["metric_name"] == "accuracy" else _loss
 
 
 def _range(spread: Spread, text: Callable[[float], str]) -> str:

@@ -1,5 +1,6 @@
 """Errata about the airfoil training: what makes two runs of "the same" training two trainings."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,14 @@ from stepwell import rules
 from stepwell.book import airfoil
 from stepwell.book.errata.erratum import erratum
 from stepwell.book.section import Page
-from stepwell.lab.tasks import Task
-from stepwell.lab.train import Job, train
+from stepwell.lab.candidates import choose
+from stepwell.lab.plain import train
+from stepwell.lab.task import Task
+from stepwell.lab.trial import Trial
 from stepwell.pages import plots
 
 ROWS, BUFFER = 1500, 1000
+PAUSE = 1e-3  # seconds
 
 
 @erratum("gradient_descent", "momentum", "momentum_dampened", "nesterov")
@@ -80,7 +84,7 @@ def e07_an_initializer_not_applied(page: Page) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         left_alone = torch.cat([torch.nn.Linear(5, 1).weight.detach().ravel() for _ in range(200)])
-    drawn = torch.cat([next(task.model(seed).parameters()).detach().ravel() for seed in range(200)])
+    drawn = torch.cat([next(task.fresh(seed).parameters()).detach().ravel() for seed in range(200)])
     page.measured("sd of 1000 weights that a layer of PyTorch's is left with", left_alone.std().item())
     sd, mean = drawn.std().item(), drawn.mean().item()
     page.claim("those of the task are N(0, .01²)", abs(sd - 0.01) < 8e-4 and abs(mean) < 1e-3, f"sd {sd:.5f}")
@@ -129,19 +133,34 @@ def e09_seconds_per_interval(page: Page) -> None:
     """9. "sec/epoch" is the time of something shorter.
 
     D2L averages its timer over the intervals between measurements, 200 samples each, and prints that as seconds an
-    epoch: 7.5 times too small. Here each training keeps the seconds at each measurement, and the whole is their sum.
+    epoch: 7.5 times too small. Here a training's seconds are those of all its steps, and an epoch's are its share.
     """
     task = airfoil.load(page)
-    job = Job("gradient_descent", 0.05, 0)
-    train(task, job, epochs=1)  # what is done once is done before the clock starts
-    run = train(task, job)
-    seconds = np.array(run.curve["seconds"], float)
-    intervals = np.diff(seconds)
-    page.number("intervals in an epoch", len(intervals) / task.epochs, "7.5")
-    page.measured("the text's sec/epoch (on this machine)", float(intervals.mean()))
+    trial = Trial("gradient_descent", 0.05, 0, task.steps())
+    train(task, replace(trial, steps=task.steps(1)))  # what is done once is done before the clock starts
+    run = train(task, trial)
+    intervals = len(run.curve["step"]) - 1
+    page.number("intervals in an epoch", intervals / task.epochs, "7.5")
+    page.measured("the text's sec/epoch (on this machine)", run.seconds / intervals)
     page.measured("seconds of an epoch (on this machine)", run.seconds / task.epochs)
-    whole = abs(seconds[-1] - run.seconds) < 1e-5 * (1 + run.seconds) and bool(np.all(intervals > 0))
-    page.claim("a training's seconds are those of all its intervals", whole, f"{len(intervals)} intervals")
+    slow = train(task, replace(trial, optimizer="slow"), choose({"slow": slowed(PAUSE)}))
+    least = PAUSE * slow.taken
+    page.claim(
+        f"{slow.taken} steps of {1000 * PAUSE:g} ms or more take no less", slow.seconds >= least,
+        f"{slow.seconds:.2g} s of at least {least:.2g} s",
+    )  # fmt: skip
+
+
+def slowed(seconds: float) -> Callable[..., Any]:
+    """A class of gradient descent, each step of which lasts that long or longer."""
+    import torch
+
+    class Slowed(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            time.sleep(seconds)
+            return super().step(closure)
+
+    return Slowed
 
 
 def slope_at_zero(loss: Callable[[Any, Any], Any], x: Any, y: Any) -> float:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepwell.lab.tasks import Task
+from stepwell.lab.task import Task
 from stepwell.rule import Rule
 
 EVERY = 200  # samples between measurements

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from stepwell.book.loops import Loop
-from stepwell.lab.tasks import Task
+from stepwell.lab.task import Task
 from stepwell.rule import Rule
 
 

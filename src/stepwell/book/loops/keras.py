@@ -11,7 +11,7 @@ import tensorflow as tf
 
 import stepwell.keras  # noqa: F401 - teaches rules TensorFlow's tensors
 from stepwell.book.loops import Loop, spelled
-from stepwell.lab.tasks import Task
+from stepwell.lab.task import Task
 from stepwell.rule import Rule
 
 

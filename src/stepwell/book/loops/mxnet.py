@@ -11,7 +11,7 @@ from mxnet import autograd, gluon, nd
 
 from stepwell import symbolic
 from stepwell.book.loops import Loop, spelled
-from stepwell.lab.tasks import Task
+from stepwell.lab.task import Task
 from stepwell.rule import Rule
 
 symbolic.LIBRARIES["mxnet"] = mxnet.np  # rules meet MXNet's arrays of NumPy's kind here

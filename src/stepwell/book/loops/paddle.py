@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 
 from stepwell.book.loops import Loop, spelled
-from stepwell.lab.tasks import Task
+from stepwell.lab.task import Task
 from stepwell.rule import Rule
 
 
