@@ -188,6 +188,29 @@ def test_nothing_of_other_loaders_is_changed(loader: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_gradients_that_were_not_there_are_not_there(method: str) -> None:
+    training = Training(OPTIMIZERS["sgd"])
+    training.optimizer.zero_grad(set_to_none=True)
+    before = training.everything()
+    _search(training, method)
+    assert training.everything() == before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_makes_an_optimizer_may_draw(method: str) -> None:
+    def drawing(parameters: Any, lr: float) -> Any:
+        random.random()
+        return torch.optim.SGD(parameters, lr=lr + 0 * float(torch.rand(())) + 0 * np.random.rand())  # noqa: NPY002
+
+    training = Training(OPTIMIZERS["sgd"])
+    training.optimizer = drawing
+    state = torch.get_rng_state(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+    assert _search(training, method).optimizer == "drawing"
+    assert torch.equal(state[0], torch.get_rng_state())
+    assert state[1:] == (repr(np.random.get_state()), random.getstate())  # noqa: NPY002
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("call", [1, 40])
 def test_nothing_is_changed_where_it_fails_or_is_interrupted(

@@ -94,6 +94,12 @@ def test_the_rate_is_where_it_falls_most_and_a_tenth_is_a_tenth() -> None:
     assert found.tenth == found.rates[lowest] / 10
 
 
+def test_a_fall_after_the_lowest_loss_does_not_count() -> None:
+    losses = [5.0] * 30 + [4.9, 4.0, 3.0, 4.5, 4.6, 3.1, 4.0, 5.0]
+    rates = [1e-3 * 1.2**k for k in range(len(losses))]
+    assert RangeTest(rates, losses, losses, 5.0, None, len(losses)).steepest in (rates[31], rates[32])
+
+
 def test_a_loss_that_never_falls_has_no_rate() -> None:
     flat = bowl(loss=lambda p, _: 1.0 + 0 * p)
     backwards = bowl(loss=lambda p, _: 5.0 - (p - p.detach()) + (p.detach() - 1) ** 2)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import stepwell
-from stepwell.cli import bench, book, compare, show, sweep, trace
+from stepwell.cli import bench, book, compare, find_lr, show, sweep, trace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,7 +14,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Every gradient-descent optimizer: which one, at which rate, on which schedule.",
 )
-for command in (sweep.sweep, compare.compare, trace.trace, book.book, show.rules, show.schedule, bench.bench):
+COMMANDS = (
+    sweep.sweep, find_lr.find_lr, compare.compare, trace.trace, book.book, show.rules, show.schedule, bench.bench,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 
 

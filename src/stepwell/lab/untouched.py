@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 DEEP = 5  # how far attributes of a loader are followed
 LONG = 64  # items of a container beyond which it is data, and not looked at
+WORKING = (
+    "_thread",
+    "asyncio",
+    "concurrent",
+    "multiprocessing",
+    "queue",
+    "threading",
+)  # modules of what others work at
 
 Restore = Callable[[], object]
 
@@ -31,7 +39,7 @@ def untouched(model: "nn.Module", loader: Any) -> Iterator[None]:
     """
     import torch
 
-    with preserved(), torch.inference_mode(False), torch.enable_grad():
+    with preserved(), torch.inference_mode(False):  # which has gradients, also under a no_grad outside
         restores = [*_of_model(model), *_of_loader(loader)]
         try:
             yield
@@ -77,12 +85,21 @@ def _of_loader(loader: Any) -> Iterator[Restore]:
     todo = [(loader, 0)]
     while todo:
         thing, depth = todo.pop()
-        if id(thing) in seen or depth > DEEP or isinstance(thing, type | ModuleType | FunctionType):
+        if id(thing) in seen or depth > DEEP or _is_not_state(thing):
             continue
         seen[id(thing)] = thing  # kept, so that no other thing has its id
         if restore := _of_generator(thing) or _of_container(thing):
             yield restore
         todo += [(each, depth + 1) for each in _parts(thing)]
+
+
+def _is_not_state(thing: Any) -> bool:
+    """Whether it is code, or what another process or thread has a hand in, such as a pass that is under way."""
+    from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+    if isinstance(thing, type | ModuleType | FunctionType | _BaseDataLoaderIter):
+        return True
+    return type(thing).__module__.partition(".")[0] in WORKING
 
 
 def _of_generator(thing: Any) -> Restore | None:

@@ -1,0 +1,46 @@
+"""stepwell find-lr."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from stepwell.cli import lab
+from stepwell.cli.common import Json, console, fail
+
+
+def find_lr(
+    task: lab.TaskName,
+    optimizer: Annotated[str, typer.Argument(help="A rule, such as adam.")] = "adam",
+    seeds: Annotated[int, typer.Option(min=0, help="Seeds; 0: as many as there is time for.")] = 0,
+    budget: Annotated[float, typer.Option(help="What it may cost, in full runs for each seed.")] = 1.1,
+    rates: Annotated[int, typer.Option(help="Rates of the first round, over four decades.")] = 7,
+    middle: Annotated[float | None, typer.Option(help="The rate that they are about (the rule's default).")] = None,
+    method: Annotated[str, typer.Option(help="sweep; or range, the classic range test: quick, often wrong.")] = "sweep",
+    data: lab.DataPlace = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes, at most.")] = 1,
+    quiet: lab.Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Find a learning rate for full runs of a task by short ones, at about the cost of one run.
+
+    Prints the rate to paste, how sure it is, the rates that do nearly as well, and the rate from which training fails;
+    "no clear answer", with the reason, is an answer too.
+    """
+    from stepwell.lab.find_lr import find_lr as search
+    from stepwell.lab.task import describe
+    from stepwell.lab.workers import WorkerError
+
+    chosen = lab.task_of(task, data)
+    err = console(stderr=True)
+    err.quiet = quiet
+    try:
+        err.print(f"{describe(chosen)}: short runs of {optimizer}", soft_wrap=True)
+        options = {"seeds": seeds or None, "budget": budget, "rates": rates, "middle": middle, "workers": workers}
+        with err.status("training"):
+            found = search(chosen, optimizer, method=method, **options)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except (TypeError, ValueError, WorkerError) as error:
+        fail(error)
+    typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found)

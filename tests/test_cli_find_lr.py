@@ -1,0 +1,48 @@
+"""stepwell find-lr as a user has it."""
+
+import importlib
+import json
+
+import pytest
+
+from tests.test_cli import refused, run
+
+
+def test_find_lr_prints_the_line_to_paste() -> None:
+    result = run("find-lr", "diabetes", "momentum", "--seeds", "1")
+    assert result.exit_code == 0, result.stderr
+    assert "momentum on diabetes" in result.stdout.splitlines()[0]
+    assert "best rate" in result.stdout
+    assert "short runs of momentum" in result.stderr
+
+
+def test_find_lr_as_json_says_the_same_and_quiet_is_quiet() -> None:
+    result = run("find-lr", "diabetes", "momentum", "--seeds", "1", "--json", "--quiet")
+    assert result.stderr == ""
+    found = json.loads(result.stdout)
+    shown = run("find-lr", "diabetes", "momentum", "--seeds", "1").stdout
+    assert shown.startswith(found["paste"] or "no clear answer")
+    assert found["cost"]["runs"] <= 1.1
+
+
+def test_the_range_test() -> None:
+    found = json.loads(run("find-lr", "diabetes", "adam", "--method", "range", "--json", "--quiet").stdout)
+    assert found["method"] == "range"
+
+
+def test_find_lr_refuses_what_it_cannot_do() -> None:
+    refused(run("find-lr", "diabete", "--quiet"), "did you mean diabetes")
+    refused(run("find-lr", "diabetes", "adma", "--quiet"), "did you mean adam")
+    refused(run("find-lr", "diabetes", "--method", "guess", "--quiet"), "'guess'", "sweep, range")
+    refused(run("find-lr", "diabetes", "--budget", "0", "--quiet"), "budget must be")
+    refused(run("find-lr", "diabetes", "--rates", "2", "--quiet"), "rates must be")
+
+
+def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    module = importlib.import_module("stepwell.lab.find_lr")
+    monkeypatch.setitem(module.METHODS, "sweep", interrupted)
+    result = run("find-lr", "diabetes", "--quiet")
+    assert (result.exit_code, result.stdout) == (130, "")
