@@ -54,10 +54,10 @@ def blocks_of(table: np.ndarray) -> int:
     return int(table[-1, FIRST_BLOCK] + max(-(-table[-1, LENGTH] // BLOCK), 1)) if len(table) else 0
 
 
-def over_blocks(work: Callable[[int, int], None], table: np.ndarray, threads: int, alone: int = ALONE) -> None:
-    """Do `work(low, high)` over the blocks of a table, on several threads if it has more than `alone` elements."""
+def over_blocks(work: Callable[[int, int], None], table: np.ndarray, threads: int, alone: int | None = None) -> None:
+    """Do `work(low, high)` over the blocks of a table, on several threads if it has over `alone` (ALONE) elements."""
     blocks = blocks_of(table)
-    if threads > 1 and table[:, LENGTH].sum() > alone:
+    if threads > 1 and table[:, LENGTH].sum() > (ALONE if alone is None else alone):
         pool.run(work, blocks, threads, grain=max(1, blocks // (threads * 8)))
     else:
         work(0, blocks)
