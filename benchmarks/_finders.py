@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from stepwell.lab import range_test, short_runs, swept
+from stepwell.lab import find_lr
 from stepwell.lab.candidates import choose
-from stepwell.lab.find_lr import find_lr
-from stepwell.lab.plain import one_thread
 from stepwell.lab.randomness import seeded
+from stepwell.lab.rates import range_test, short_runs, swept
 from stepwell.lab.task import Task
+from stepwell.lab.training.plain import one_thread
 
 Found = tuple[float | None, int]  # the rate, and how many steps it took
 

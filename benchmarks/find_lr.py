@@ -31,8 +31,8 @@ from _finders import Finder, finders
 from _measure import Row
 from stepwell.lab import tasks
 from stepwell.lab.data import DataError
-from stepwell.lab.search import Search
 from stepwell.lab.statistics import basin, best_rate
+from stepwell.lab.sweeps.search import Search
 from stepwell.lab.task import Task
 
 OPTIMIZERS = ("gradient_descent", "momentum", "adam", "rmsprop", "adagrad")

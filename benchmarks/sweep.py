@@ -17,9 +17,9 @@ import torch
 from _measure import Row, milliseconds
 from stepwell.lab import tasks
 from stepwell.lab.batches import apart
-from stepwell.lab.results import Results
-from stepwell.lab.search import Search
-from stepwell.lab.store import Store
+from stepwell.lab.store.study import Store
+from stepwell.lab.sweeps.results import Results
+from stepwell.lab.sweeps.search import Search
 from stepwell.lab.task import Task
 
 POINTS = 64

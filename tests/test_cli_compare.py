@@ -10,8 +10,8 @@ import torch
 from typer.testing import CliRunner, Result
 
 from stepwell import cli, files
-from stepwell.lab import search
-from stepwell.lab.comparison import Comparison
+from stepwell.lab.comparisons.comparison import Comparison
+from stepwell.lab.sweeps import search
 from stepwell.pages.style import FORMATS
 
 OPTIONS = ["--optimizers", "adam,momentum", "--trials", "2", "--tuning-seeds", "1", "--epochs", "1", "--workers", "1"]
@@ -106,11 +106,11 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(
         done = stopping(patched, after)
         result = compare(tmp_path)
     assert result.exit_code == 130
-    count = sum(map(len, done))
+    kept = sum(map(len, done))
     if after:
-        assert f"interrupted: {count} runs" in result.stderr
+        assert f"interrupted: {count(kept, 'run')}" in result.stderr
         document = json.loads((tmp_path / "comparison.json").read_text("utf-8"))
-        assert (document["complete"], len(document["contests"][0]["runs"])) == (False, count)
+        assert (document["complete"], len(document["contests"][0]["runs"])) == (False, kept)
         assert "interrupted" in (tmp_path / "report.md").read_text("utf-8")
     else:
         assert "nothing was trained, and nothing written" in result.stderr

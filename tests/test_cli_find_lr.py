@@ -42,7 +42,7 @@ def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    module = importlib.import_module("stepwell.lab.find_lr")
+    module = importlib.import_module("stepwell.lab.rates.find_lr")
     monkeypatch.setitem(module.METHODS, "sweep", interrupted)
     result = run("find-lr", "diabetes", "--quiet")
     assert (result.exit_code, result.stdout) == (130, "")

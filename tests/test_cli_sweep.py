@@ -15,8 +15,9 @@ import pytest
 
 from stepwell import files
 from stepwell.cli import lab
-from stepwell.lab import search
-from stepwell.lab.group import train_group
+from stepwell.lab.names import count
+from stepwell.lab.sweeps import search
+from stepwell.lab.training.group import train_group
 from tests.lab.conftest import data_folder
 from tests.test_cli import refused, run
 
@@ -148,7 +149,7 @@ def test_ctrl_c_keeps_what_is_done_and_resume_goes_on(
     if after:
         document = json.loads((tmp_path / "results.json").read_text("utf-8"))
         assert (document["complete"], len(document["runs"])) == (False, kept)
-        assert f"interrupted: {kept} runs" in result.stderr
+        assert f"interrupted: {count(kept, 'run')}" in result.stderr
         assert (tmp_path / "report.md").exists()
     else:
         assert "nothing was trained" in result.stderr

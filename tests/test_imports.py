@@ -33,13 +33,24 @@ HEAVY = {
 PATIENCE = 120
 
 
-def room(path: Path) -> str:
-    """The first name below `stepwell` that a file belongs to."""
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+LAB = [  # the same of the lab's rooms
+    {"names", "data", "bench", "randomness", "statistics"},
+    {"batches", "trial", "candidates"},
+    {"task"},
+    {"tasks", "training", "store"},
+    {"sweeps", "rates"},
+    {"comparisons"},
+    {"__init__"},
+]
 
 
-def imported(path: Path) -> Iterator[tuple[str, int]]:
-    """The rooms of stepwell that a file imports, anywhere in it, with their lines."""
+def room(path: Path, house: Path = ROOT) -> str:
+    """The first name below a folder that a file belongs to."""
+    return path.relative_to(house).parts[0].removesuffix(".py")
+
+
+def imported(path: Path, house: str = "stepwell") -> Iterator[tuple[str, int]]:
+    """The rooms of a package that a file imports, anywhere in it, with their lines."""
     package = ["stepwell", *path.relative_to(ROOT).parts[:-1]]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -51,9 +62,8 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
         else:
             continue
         for name in names:
-            top, *below = name.split(".")
-            if top == "stepwell" and below:
-                yield below[0], node.lineno
+            if name.startswith(f"{house}."):
+                yield name.removeprefix(f"{house}.").partition(".")[0], node.lineno
 
 
 def files() -> list[Path]:
@@ -71,6 +81,18 @@ def test_imports_go_down_the_house(path):
         if other in FLOOR and other != own:
             assert FLOOR[other] <= FLOOR[own], f"{path.name}:{line}: {own} imports {other}, which stands above it"
             assert not {own, other} <= DOORS, f"{path.name}:{line}: the door {own} imports the door {other}"
+
+
+def test_imports_go_down_the_lab():
+    floor, seen = {own: number for number, rooms in enumerate(LAB) for own in rooms}, set()
+    for path in sorted((ROOT / "lab").rglob("*.py")):
+        own = room(path, ROOT / "lab")
+        for other, line in imported(path, "stepwell.lab"):
+            if other != own and other in floor:
+                seen.add((own, other))
+                assert floor[other] < floor[own], f"{path.name}:{line}: {own} imports {other}, which stands no lower"
+    assert {own for own, _ in seen} > {"sweeps", "rates", "comparisons"}
+    assert {room(path, ROOT / "lab") for path in (ROOT / "lab").rglob("*.py")} == set(floor)
 
 
 def test_the_check_of_directions_sees_imports():

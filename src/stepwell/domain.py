@@ -4,6 +4,7 @@ An annotation such as `Rate` carries its `Domain`, so that a signature is the on
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real as RealNumber
@@ -20,6 +21,13 @@ def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, RealNumber):
         raise TypeError
     return float(value)
+
+
+def integer(value: Any) -> int:
+    """An integer of any kind as an int; TypeError for anything else."""
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)
 
 
 @dataclass(frozen=True)
@@ -71,3 +79,13 @@ Rate = Annotated[float, Domain("a finite number ≥ 0", lambda x: 0 <= x < math.
 Positive = Annotated[float, Domain("a finite number > 0", lambda x: 0 < x < math.inf, example=1.0)]
 Decay = Annotated[float, Domain("a number in [0, 1)", lambda x: 0 <= x < 1, example=0.9)]
 Share = Annotated[float, Domain("a number in [0, 1]", lambda x: 0 <= x <= 1, example=0.3)]
+
+
+def at_least(least: int, example: int | None = None) -> Domain:
+    """The integers from that one on.
+
+    >>> at_least(1).check("trials", 0)
+    Traceback (most recent call last):
+    ValueError: trials must be an integer ≥ 1; got 0
+    """
+    return Domain(f"an integer ≥ {least}", lambda x: x >= least, integer, example)

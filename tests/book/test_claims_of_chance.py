@@ -7,8 +7,8 @@ import pytest
 
 from stepwell.functions import minimize, surfaces, theory
 from stepwell.lab.batches import Data
-from stepwell.lab.plain import train
 from stepwell.lab.task import Task
+from stepwell.lab.training.plain import train
 from stepwell.lab.trial import Trial
 
 

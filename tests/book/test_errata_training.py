@@ -16,8 +16,8 @@ from stepwell.book.errata.training import buffer_orders
 from stepwell.book.section import Options, run
 from stepwell.functions import theory
 from stepwell.lab import tasks
-from stepwell.lab.plain import train
 from stepwell.lab.task import Task
+from stepwell.lab.training.plain import train
 from stepwell.lab.trial import Trial
 from tests.book.errata_loops import buffered
 from tests.lab.conftest import data_folder
@@ -112,7 +112,7 @@ def test_8_a_buffer_is_told_apart() -> None:
 def test_9_seconds_are_a_whole_trainings(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
     clock = SimpleNamespace(perf_counter=lambda: float(next(ticks)))
-    for module in ("stepwell.lab.plain", "stepwell.lab.drive", "stepwell.book.loops"):
+    for module in ("stepwell.lab.training.plain", "stepwell.lab.training.drive", "stepwell.book.loops"):
         monkeypatch.setattr(f"{module}.time", clock)
     run = train(task, Trial("gradient_descent", 0.05, 0, task.steps()))
     assert run.seconds == 16  # a tick for each of the intervals that 16 measurements end

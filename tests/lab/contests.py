@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from stepwell.lab.contest import Contest
+from stepwell.lab.comparisons.contest import Contest
 from stepwell.lab.task import Task
 from stepwell.lab.trial import Run
 from tests.lab.synthetic import results, run

@@ -5,8 +5,8 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from stepwell.lab.candidates import choose
-from stepwell.lab.sampled import Sampled
-from stepwell.lab.strategy import Grid, Strategy
+from stepwell.lab.sweeps.sampled import Sampled
+from stepwell.lab.sweeps.strategy import Grid, Strategy
 from stepwell.lab.trial import Run, Trial
 from tests.lab.synthetic import of
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from stepwell.lab.store import Store
+from stepwell.lab.store.study import Store
 from stepwell.lab.trial import DIVERGED, DONE, Run
 
 SETTINGS = {"optimizers": ["adam", "momentum"], "rates": [1e-3, 1e-2], "task": {"name": "digits", "batch": 64}}

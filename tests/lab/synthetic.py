@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stepwell.lab.results import Results
+from stepwell.lab.sweeps.results import Results
 from stepwell.lab.trial import DIVERGED, DONE, Run, Trial
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from stepwell.lab import advice
-from stepwell.lab.comparison import Comparison
-from stepwell.lab.contest import Contest
+from stepwell.lab.comparisons import advice
+from stepwell.lab.comparisons.comparison import Comparison
+from stepwell.lab.comparisons.contest import Contest
 from stepwell.pages import comparison as page
 from stepwell.pages import contests
 from stepwell.pages.style import FORMATS, look

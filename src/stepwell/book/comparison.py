@@ -14,10 +14,10 @@ from scipy.stats import t as student
 from stepwell.book.section import Page, Section
 from stepwell.lab import tasks
 from stepwell.lab.batches import Data
-from stepwell.lab.plain import train
-from stepwell.lab.results import Results
-from stepwell.lab.search import Search
+from stepwell.lab.sweeps.results import Results
+from stepwell.lab.sweeps.search import Search
 from stepwell.lab.task import Task
+from stepwell.lab.training.plain import train
 from stepwell.lab.trial import Trial
 from stepwell.pages import plots
 

@@ -9,7 +9,7 @@ import numpy as np
 from stepwell.book.section import Options
 from stepwell.lab import data, tasks
 from stepwell.lab.batches import Data
-from stepwell.lab.plain import one_thread
+from stepwell.lab.training.plain import one_thread
 
 if TYPE_CHECKING:
     from torch import nn

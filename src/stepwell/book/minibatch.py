@@ -16,8 +16,8 @@ from stepwell.book import airfoil
 from stepwell.book.section import Page, Section
 from stepwell.functions import minimize, surfaces, theory
 from stepwell.lab.batches import Data
-from stepwell.lab.plain import one_thread
 from stepwell.lab.task import Task
+from stepwell.lab.training.plain import one_thread
 from stepwell.pages import plots
 
 section = Section("minibatch", "Minibatch stochastic gradient descent", __doc__)

@@ -15,8 +15,8 @@ from stepwell import schedules
 from stepwell.book.lenet import Epoch, fit
 from stepwell.book.section import Page, Section
 from stepwell.lab import tasks
-from stepwell.lab.plain import train
 from stepwell.lab.task import Task
+from stepwell.lab.training.plain import train
 from stepwell.lab.trial import Run, Trial
 from stepwell.pages import plots
 

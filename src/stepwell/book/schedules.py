@@ -17,7 +17,7 @@ from stepwell.book.section import Page, Section
 from stepwell.functions import minimize, surfaces
 from stepwell.lab import tasks
 from stepwell.lab.names import count
-from stepwell.lab.plain import train
+from stepwell.lab.training.plain import train
 from stepwell.lab.trial import Trial
 from stepwell.pages import plots
 from stepwell.schedules import Schedule

@@ -13,7 +13,7 @@ import numpy as np
 
 from stepwell.book import words
 from stepwell.book.section import Page, Section
-from stepwell.lab.plain import one_thread
+from stepwell.lab.training.plain import one_thread
 from stepwell.pages import plots
 from stepwell.rule import Positive, Rate, rule, sign, sqrt
 

@@ -12,9 +12,9 @@ from stepwell.cli import lab
 from stepwell.cli.common import Json, console, fail
 
 if TYPE_CHECKING:
-    from stepwell.lab.comparison import Comparison
-    from stepwell.lab.contest import Contest
-    from stepwell.lab.search import Search
+    from stepwell.lab.comparisons.comparison import Comparison
+    from stepwell.lab.comparisons.contest import Contest
+    from stepwell.lab.sweeps.search import Search
 
 TaskNames = Annotated[list[str], typer.Argument(help="What to train: bundled tasks, or MODULE:TASK of your own.")]
 
@@ -44,8 +44,8 @@ def compare(
     report.md and pictures into a folder, and every run into an Optuna study. Ctrl-C keeps what is done, and --resume
     goes on.
     """
-    from stepwell.lab.compare import planned
-    from stepwell.lab.sweep import USUAL
+    from stepwell.lab.comparisons.compare import planned
+    from stepwell.lab.sweeps.sweep import USUAL
 
     if data and len(tasks) > 1:
         fail("--data is of one task; with several, STEPWELL_DATA says where their files are")
@@ -67,7 +67,7 @@ def compare(
 
 def _keep(searches: "list[Search]", url: str, resume: bool) -> None:
     """Keep each search's runs in a study of its own."""
-    from stepwell.lab.store import Store, StoreError
+    from stepwell.lab.store.study import Store, StoreError
 
     try:
         for search in searches:
@@ -83,8 +83,8 @@ def _keep(searches: "list[Search]", url: str, resume: bool) -> None:
 
 def _watched(searches: "list[Search]", folder: Path, quiet: bool) -> "tuple[Comparison, int]":
     """Make all runs, keeping comparison.json up to date; what came of them, and the exit code."""
-    from stepwell.lab.compare import Growing
-    from stepwell.lab.comparison import Comparison
+    from stepwell.lab.comparisons.compare import Growing
+    from stepwell.lab.comparisons.comparison import Comparison
     from stepwell.lab.names import count
 
     contests: list[Contest] = []
@@ -112,7 +112,7 @@ def _watched(searches: "list[Search]", folder: Path, quiet: bool) -> "tuple[Comp
 
 def _show(comparison: "Comparison", folder: Path, quiet: bool, as_json: bool) -> bool:
     """Write the report, print tables, answers, lines to paste and warnings; whether the report could be written."""
-    from stepwell.lab import advice
+    from stepwell.lab.comparisons import advice
     from stepwell.pages import comparison as page
 
     done = lab.written(functools.partial(page.make, comparison), folder)

@@ -27,9 +27,9 @@ def find_lr(
     Prints the rate to paste, how sure it is, the rates that do nearly as well, and the rate from which training fails;
     "no clear answer", with the reason, is an answer too.
     """
-    from stepwell.lab.find_lr import find_lr as search
+    from stepwell.lab import find_lr as search
     from stepwell.lab.task import describe
-    from stepwell.lab.workers import WorkerError
+    from stepwell.lab.training.workers import WorkerError
 
     chosen = lab.task_of(task, data)
     err = console(stderr=True)

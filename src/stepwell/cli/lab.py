@@ -14,8 +14,8 @@ import typer
 from stepwell.cli.common import console, fail, one_of
 
 if TYPE_CHECKING:
-    from stepwell.lab.results import Results
-    from stepwell.lab.search import Search
+    from stepwell.lab.sweeps.results import Results
+    from stepwell.lab.sweeps.search import Search
     from stepwell.lab.task import Task
 
 KEEP_EVERY = 5.0  # seconds between two interim results.json
@@ -83,9 +83,9 @@ def folder_of(out: Path | None, task: "Task") -> Path:
 
 def watched(search: "Search", results: "Results", folder: Path, quiet: bool) -> int:
     """Make all runs, keeping results.json up to date; the exit code."""
-    from stepwell.lab.store import StoreError
+    from stepwell.lab.store.study import StoreError
     from stepwell.lab.task import TaskError
-    from stepwell.lab.workers import WorkerError
+    from stepwell.lab.training.workers import WorkerError
     from stepwell.pages import progress
 
     err = console(stderr=True)
@@ -119,7 +119,7 @@ def written(write: Callable[[Path], object], folder: Path) -> bool:
 
 def show(results: "Results", folder: Path, quiet: bool, as_json: bool) -> bool:
     """Write the report, print ranking, answer and lines to paste; whether the report could be written."""
-    from stepwell.lab import answer
+    from stepwell.lab.sweeps import answer
     from stepwell.pages import progress, report, tables
 
     err = console(stderr=True)

@@ -35,10 +35,10 @@ def sweep(
     Prints ranking, answer and the lines to paste; writes results.json, runs.csv, report.md and pictures into a folder,
     and every run as a trial into an Optuna study. Ctrl-C keeps what is done; --resume goes on.
     """
-    from stepwell.lab.results import Results
-    from stepwell.lab.search import Search
-    from stepwell.lab.store import Store, StoreError
-    from stepwell.lab.sweep import USUAL
+    from stepwell.lab.store.study import Store, StoreError
+    from stepwell.lab.sweeps.results import Results
+    from stepwell.lab.sweeps.search import Search
+    from stepwell.lab.sweeps.sweep import USUAL
 
     chosen = lab.task_of(task, data)
     names = None if every else lab.split(optimizers) or USUAL

@@ -11,9 +11,9 @@
 ['digits', 'digits_cnn', 'series', 'airfoil', 'diabetes', 'text', 'transformer']
 """
 
-from stepwell.lab.compare import compare as compare
-from stepwell.lab.find_lr import find_lr as find_lr
-from stepwell.lab.sweep import sweep as sweep
+from stepwell.lab.comparisons.compare import compare as compare
+from stepwell.lab.rates.find_lr import find_lr as find_lr
+from stepwell.lab.sweeps.sweep import sweep as sweep
 from stepwell.lab.task import Goal as Goal
 from stepwell.lab.task import Task as Task
 from stepwell.lab.task import accuracy as accuracy

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from stepwell import schedules
+from stepwell.domain import at_least
 from stepwell.lab import batches
 from stepwell.lab.batches import Source, TaskError
 from stepwell.lab.randomness import seeded
@@ -97,8 +98,10 @@ class Task:
                 raise TaskError(f"{name} must be a function; got {value!r}")
         for name in ("batch", "epochs", "length", "every"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise TaskError(f"{name} must be an integer ≥ 1; got {value!r}")
+            try:
+                value is None or at_least(1).check(name, value)
+            except (TypeError, ValueError) as error:
+                raise TaskError(str(error)) from None
         if self.clip_norm is not None and not 0 < self.clip_norm < math.inf:
             raise TaskError(f"clip_norm must be a finite number > 0; got {self.clip_norm!r}")
 

@@ -1,12 +1,32 @@
 """A trial, which sets one run apart from the others of a sweep, and the run that came of it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex
+
+from stepwell.domain import at_least
 
 DIVERGED = "diverged"
 DONE = "done"
+
+
+def seeds_of(name: str, wanted: SupportsIndex | Sequence[int], taken: Collection[int] = ()) -> list[int]:
+    """The seeds of an argument of that name: so many after those that are taken, or these, if none of them is.
+
+    Errors: ValueError for none, for one twice, for one below 0 or taken; TypeError for what is no integer.
+
+    >>> seeds_of("seeds", 3), seeds_of("seeds", 2, taken=[0, 1, 2]), seeds_of("seeds", [7, 5])
+    ([0, 1, 2], [3, 4], [7, 5])
+    """
+    if not isinstance(wanted, Sequence):
+        first = max(taken, default=-1) + 1
+        return list(range(first, first + at_least(1).check(name, wanted)))
+    found = [at_least(0).check(f"each of {name}", seed) for seed in wanted]
+    if not found or len(set(found)) < len(found) or set(taken) & set(found):
+        others = f", none of them {', '.join(map(str, sorted(taken)))}" if taken else ""
+        raise ValueError(f"{name} must be one or more different integers{others}; got {wanted!r}")
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stepwell.files import write
-from stepwell.lab import advice
-from stepwell.lab.comparison import Comparison
-from stepwell.lab.contest import Contest
-from stepwell.lab.judge import Standing
+from stepwell.lab.comparisons import advice
+from stepwell.lab.comparisons.comparison import Comparison
+from stepwell.lab.comparisons.contest import Contest
+from stepwell.lab.comparisons.judge import Standing
 from stepwell.lab.names import count
 from stepwell.pages import contests, figures, tables
 from stepwell.pages.style import FORMATS, save

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepwell.lab.comparison import Comparison
-from stepwell.lab.contest import Contest
-from stepwell.lab.judge import Judgement, Standing
+from stepwell.lab.comparisons.comparison import Comparison
+from stepwell.lab.comparisons.contest import Contest
+from stepwell.lab.comparisons.judge import Judgement, Standing
 from stepwell.lab.names import count
 from stepwell.lab.statistics import differences
 from stepwell.pages.style import GREY, draw, look

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from stepwell.lab.names import count
-from stepwell.lab.results import Results
-from stepwell.lab.search import Search
+from stepwell.lab.sweeps.results import Results
+from stepwell.lab.sweeps.search import Search
 from stepwell.lab.trial import Run
 
 if TYPE_CHECKING:

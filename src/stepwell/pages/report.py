@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from stepwell.files import write
-from stepwell.lab import answer
 from stepwell.lab.names import count
-from stepwell.lab.results import Results
+from stepwell.lab.sweeps import answer
+from stepwell.lab.sweeps.results import Results
 from stepwell.pages import figures, tables
 from stepwell.pages.style import FORMATS, save
 

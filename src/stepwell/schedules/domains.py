@@ -6,17 +6,11 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ParamSpec, TypeVar
 
-from stepwell.domain import Domain, Rate, domain_of, number
+from stepwell.domain import Domain, Rate, at_least, domain_of, integer, number
 
 P = ParamSpec("P")
 T = TypeVar("T")
 FINITE = domain_of(Rate)
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool):
-        raise TypeError
-    return operator.index(value)
 
 
 def _flag(value: Any) -> bool | None:
@@ -48,10 +42,10 @@ def _all_rates(values: tuple[float, ...]) -> bool:
 
 Fraction = Annotated[float, Domain("a number in (0, 1]", lambda x: 0 < x <= 1, example=0.9)]
 OpenShare = Annotated[float, Domain("a number in (0, 1)", lambda x: 0 < x < 1, example=0.3)]
-Steps = Annotated[int, Domain("an integer ≥ 0", lambda n: n >= 0, _integer, 100)]
-Period = Annotated[int, Domain("an integer ≥ 1", lambda n: n >= 1, _integer, 100)]
+Steps = Annotated[int, at_least(0, example=100)]
+Period = Annotated[int, at_least(1, example=100)]
 Flag = Annotated[bool, Domain("True or False", lambda flag: flag is not None, _flag, False)]
-Milestones = Annotated[Sequence[int], Domain("increasing integers ≥ 0", _increasing, _each(_integer), (30, 60))]
+Milestones = Annotated[Sequence[int], Domain("increasing integers ≥ 0", _increasing, _each(integer), (30, 60))]
 Rates = Annotated[Sequence[float], Domain("finite numbers ≥ 0", _all_rates, _each(number), (1.0, 0.5, 0.25))]
 
 

@@ -12,8 +12,8 @@ from stepwell.book import airfoil
 from stepwell.book.errata.erratum import erratum
 from stepwell.book.section import Page
 from stepwell.lab.candidates import choose
-from stepwell.lab.plain import train
 from stepwell.lab.task import Task
+from stepwell.lab.training.plain import train
 from stepwell.lab.trial import Trial
 from stepwell.pages import plots
 

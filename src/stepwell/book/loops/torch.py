@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from stepwell.book.loops import Loop
-from stepwell.lab.plain import one_thread
 from stepwell.lab.task import Task
+from stepwell.lab.training.plain import one_thread
 from stepwell.rule import Rule
 
 

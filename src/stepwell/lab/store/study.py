@@ -1,0 +1,190 @@
+"""Where every run of a sweep is kept: an Optuna study, which Optuna's own tools open and with which a sweep resumes."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stepwell import rules
+from stepwell.lab.names import count
+from stepwell.lab.store import records, storages
+from stepwell.lab.store.rows import Rows
+from stepwell.lab.store.storages import StoreError, explained
+from stepwell.lab.trial import Run, Trial
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import BaseStorage
+
+__all__ = ["Store", "StoreError"]
+
+SETTINGS = "stepwell_settings"  # the attribute of a study that says what the sweep was asked for
+ANOTHER = "--study NAME or another --storage starts a new one"
+
+
+class Store:
+    """The runs of a sweep as trials of an Optuna study, from `Store.open`.
+
+    A process may be killed at any moment: a database then has the groups that were added, and nothing of the one in
+    flight; a journal may have the first runs of it. Several processes may add to one study.
+
+    Attributes:
+        study: the study, for Optuna's tools. A trial's value is the loss, which is minimized; a run that diverged is
+            a pruned trial. See `stepwell.lab.store.records`.
+
+    >>> from stepwell.lab.store.study import Store
+    >>> from stepwell.lab.trial import Run
+    >>> store = Store.open(None, "digits", {"optimizers": ["adam", "momentum"]})
+    >>> curve = {"step": [50, 100], "loss": [0.5, 0.25], "metric": []}
+    >>> run = Run("adam", 1e-3, 0, 100, (), "done", 100, None, 0.25, None, 0.25, 0.01, curve)
+    >>> store.add([run])
+    >>> store.runs() == [run], store.study.best_value
+    (True, 0.25)
+    """
+
+    def __init__(self, url: str | None, study: "optuna.Study", storage: "BaseStorage", settings: dict[str, Any]):
+        self.url, self.study, self.settings = url, study, settings
+        self._storage = storage  # without the cache of the study's own, which would keep what failed to be written
+        self._id = storage.get_study_id_from_name(study.study_name)
+        self._rows = Rows.of(storage)
+        self._kept: set[Trial] = set()
+
+    @classmethod
+    def open(
+        cls, url: str | None, name: str, settings: dict[str, Any], *, resume: bool = False, timeout: float = 30.0
+    ) -> "Store":
+        """The study of that name, made if it is not there.
+
+        Args:
+            url: "sqlite:///runs/study.db", whose folder is made, or another database's; a path that ends in .log or
+                .journal, for Optuna's journal; None for memory.
+            name: of the study.
+            settings: what the sweep was asked for, as JSON can have it. "optimizers", if there, are the names that
+                the study tells Optuna it chooses from; by default all rules.
+            resume: go on with a study that has runs; it must have been begun with equal settings.
+            timeout: seconds to wait for another process that has locked the same file. A journal's lock that is still
+                there then was left by a process that died, and is removed.
+
+        Errors: `StoreError` if the place cannot be opened or is something else, if the study has runs and `resume` is
+            False or its settings are others, or if it is not a sweep's. Then no study is changed.
+        """
+        try:
+            given = json.loads(json.dumps(settings, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"settings must be what JSON has words for; got {settings!r}: {error}") from None
+        try:
+            import optuna
+        except ImportError:
+            raise StoreError("keeping runs needs Optuna: pip install 'stepwell[lab]'") from None
+        storage = storages.opened(url, timeout)
+        with explained(url):
+            try:
+                study = optuna.load_study(study_name=name, storage=storage)
+            except KeyError:  # there is none; by now another process may have made it
+                study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True)
+            store = cls(url, study, storage, given)
+        store._begin(resume)
+        return store
+
+    @staticmethod
+    def names(url: str, task: str, timeout: float = 30.0) -> list[str]:
+        """The studies at a place whose names are a task's, or begin with it and a space; in the order of the alphabet.
+
+        Errors: `StoreError` if the place cannot be opened or is something else.
+        """
+        storage = storages.opened(url, timeout)
+        with explained(url):
+            found = [study.study_name for study in storage.get_all_studies()]
+        return sorted(name for name in found if name.partition(" ")[0] == task)
+
+    def runs(self) -> list[Run]:
+        """All runs in the study, in the order in which they were added; of each trial the first.
+
+        Errors: `StoreError` if they cannot be read.
+        """
+        with explained(self.url):
+            trials = self._storage.get_all_trials(self._id, deepcopy=False)
+        try:
+            found = _first(run for trial in trials if (run := records.to_run(trial)))
+        except ValueError as error:
+            raise StoreError(f"{self}: {error}") from error
+        self._kept.update(found)
+        return list(found.values())
+
+    def add(self, runs: Sequence[Run]) -> None:
+        """Keep runs, but for those of a trial that this store has.
+
+        Errors: `StoreError` if they cannot be written; they can be added again later.
+        """
+        new = _first(run for run in runs if run.trial not in self._kept)
+        optimizers = self.settings.get("optimizers") or list(rules.named)
+        try:
+            trials = {key: records.to_trial(run, optimizers) for key, run in new.items()}
+        except (AttributeError, TypeError, ValueError) as error:
+            raise StoreError(f"{self}: a run has a number that cannot be kept: {error}") from error
+        with explained(self.url):
+            self._check_settings()
+            if self._rows:
+                self._rows.insert(self._id, list(trials.values()))
+                self._kept.update(trials)
+            else:
+                for key, trial in trials.items():
+                    self._storage.create_new_trial(self._id, trial)
+                    self._kept.add(key)
+
+    def __str__(self) -> str:
+        return f"study {self.study.study_name!r} in {storages.place(self.url)}"
+
+    def _begin(self, resume: bool) -> None:
+        """Claim a study that is empty; go on with another if it is allowed to."""
+        from optuna.study import StudyDirection
+
+        with explained(self.url):
+            ours = SETTINGS in self.study.user_attrs or not self._storage.get_n_trials(self._id)
+            directions = self.study.directions
+        if not ours or directions != [StudyDirection.MINIMIZE]:
+            raise StoreError(f"{self} is not a sweep's; {ANOTHER}")
+        if not (runs := self.runs()):
+            with explained(self.url):
+                self.study.set_user_attr(SETTINGS, self.settings)
+        elif not resume:
+            raise StoreError(f"{self} has {count(len(runs), 'run')}: --resume goes on with it; {ANOTHER}")
+        else:
+            self._check_settings()
+
+    def _check_settings(self) -> None:
+        """StoreError if the study's settings are not, or no longer, those of this sweep."""
+        with explained(self.url):
+            stored = self.study.user_attrs.get(SETTINGS)
+        if stored != self.settings:
+            where, theirs, ours = _difference(stored, self.settings)
+            raise StoreError(f"{self} was begun with other settings: {where} is {theirs} there, {ours} here; {ANOTHER}")
+
+
+def _first(runs: Iterable[Run]) -> dict[Trial, Run]:
+    found: dict[Trial, Run] = {}
+    for run in runs:
+        found.setdefault(run.trial, run)
+    return found
+
+
+def _difference(stored: Any, given: Any) -> tuple[str, str, str]:
+    """The first setting, in the order of `given`, whose values differ, and the two.
+
+    >>> _difference({"seeds": 3, "task": {"batch": 64}}, {"seeds": 3, "task": {"batch": 32}})
+    ('task.batch', '64', '32')
+    """
+    theirs, ours = dict(_leaves(stored)), dict(_leaves(given))
+    missing = object()
+    path = next(path for path in [*ours, *theirs] if ours.get(path, missing) != theirs.get(path, missing))
+    shown = [json.dumps(each[path]) if path in each else "missing" for each in (theirs, ours)]
+    return ".".join(map(str, path)), shown[0], shown[1]
+
+
+def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """What nested settings come down to, by the keys and indices that lead there."""
+    nested = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not nested or not value:
+        yield path, value
+        return
+    for key, each in nested:
+        yield from _leaves(each, (*path, key))

@@ -1,0 +1,67 @@
+"""Groups of trials: what is trained together, and how."""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from stepwell.lab.candidates import Candidate
+from stepwell.lab.task import Task
+from stepwell.lab.training.drive import Tell, drive
+from stepwell.lab.training.memory import kept
+from stepwell.lab.training.plain import torch_threads, train
+from stepwell.lab.training.stacked import Stacked
+from stepwell.lab.trial import Run, Trial
+
+
+@dataclass(frozen=True)
+class Way:
+    """How trials are trained.
+
+    Attributes:
+        stacked: whether a group is one training, or its trials are trained one after the other.
+        size: trials a group, at most.
+        workers: processes, 1 being this one; more have one thread each. threads: torch's, in this one.
+        reason: why, for the user.
+    """
+
+    stacked: bool
+    size: int
+    workers: int
+    threads: int
+    reason: str
+
+
+def grouped(trials: Sequence[Trial], size: int) -> list[list[Trial]]:
+    """Groups of at most that many trials, each of one seed and one length; of one optimizer where they are cut."""
+    together: dict[tuple[int, int], list[Trial]] = {}
+    for trial in trials:
+        together.setdefault((trial.steps, trial.seed), []).append(trial)
+    groups = []
+    for each in together.values():
+        count = -(-len(each) // size)
+        ordered = sorted(each, key=lambda t: t.optimizer) if count > 1 else each
+        cuts = [len(ordered) * k // count for k in range(count + 1)]
+        groups += [ordered[low:high] for low, high in itertools.pairwise(cuts)]
+    return groups
+
+
+def train_group(
+    task: Task,
+    candidates: Mapping[str, Candidate],
+    trials: Sequence[Trial],
+    stacked: bool,
+    threads: int = 1,
+    tell: Callable[[float], object] | None = None,
+) -> list[Run]:
+    """The runs of a group's trials, in their order; `tell` is called with how many of them are done, with fractions."""
+    if not stacked or len(trials) == 1:
+        return [train(task, trial, candidates, _share(tell, i, 1, trial.steps)) for i, trial in enumerate(trials)]
+    began = time.perf_counter()
+    with torch_threads(threads), kept():
+        together = Stacked(task, candidates, trials)
+        return drive(task, together, trials, began, _share(tell, 0, len(trials), trials[0].steps))
+
+
+def _share(tell: Callable[[float], object] | None, before: int, runs: int, steps: int) -> Tell | None:
+    return None if tell is None else lambda taken: tell(before + runs * taken / steps)

@@ -1,0 +1,158 @@
+"""Many trials as one training: their parameters stacked, one batch for all, one kernel call a rule.
+
+At one seed all trials have the same initial weights, the same batches and the same draws of dropout, so what differs
+is the optimizer alone. `torch.func.vmap` carries the model over the stacked parameters; the optimizer's step is the
+same machine code as elsewhere, over a table with a row for each tensor of each trial.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from stepwell.lab.batches import TaskError, apart, leaves, mapped, rows_of
+from stepwell.lab.candidates import Candidate
+from stepwell.lab.task import Task
+from stepwell.lab.training.plain import evaluating
+from stepwell.lab.training.stacked_step import StackedStep, refusal
+from stepwell.lab.training.traced import Traced
+from stepwell.lab.trial import Trial
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Unstackable(Exception):
+    """Why these trials cannot be one training; the message is for the user."""
+
+
+class Stacked:
+    """The models of some trials of one seed, and their optimizers.
+
+    Raises:
+        Unstackable: an optimizer, a parameter or the model itself is not made for it.
+    """
+
+    def __init__(self, task: Task, candidates: Mapping[str, Candidate], trials: Sequence[Trial]):
+        import torch
+
+        self.task, self.model = task, task.fresh(trials[0].seed)
+        trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        if reason := refusal([candidates[t.optimizer] for t in trials], list(trained.values())):
+            raise Unstackable(reason)
+        count = len(trials)
+        self.parameters = {name: _stack(p, count).requires_grad_() for name, p in trained.items()}
+        moved = _moving(task, self.model)
+        self.buffers = {name: _stack(b, count) for name, b in self.model.named_buffers() if name in moved}
+        self.optimizer = StackedStep(task, candidates, trials, list(self.parameters.values()))
+        self._losses = torch.func.vmap(self._loss, in_dims=(0, 0, None), randomness="same")
+        self._gradients = Traced(self._step, self.model)
+        self.left, self._metric_stacks = trials[0].steps, True
+        self._evaluated = torch.func.vmap(self._evaluation, in_dims=(0, 0, None), randomness="same")
+
+    def _loss(self, parameters: dict[str, Any], buffers: dict[str, Any], batch: Any) -> "Tensor":
+        return self._evaluation(parameters, buffers, batch)[0]
+
+    def _evaluation(self, parameters: dict[str, Any], buffers: dict[str, Any], batch: Any) -> Any:
+        from torch.func import functional_call
+
+        def model(*args: Any, **kwargs: Any) -> Any:
+            return functional_call(self.model, (parameters, buffers), args, kwargs)
+
+        loss, output, _ = self.task.evaluate(_Called(model, self.model), batch)
+        return loss, output
+
+    def step(self, batch: Any) -> "Tensor":
+        """A step of each; their losses before it."""
+        self.left -= 1
+        losses, gradients = self._gradients(self.parameters, self.buffers, batch, self.left)
+        self.optimizer.step(gradients)
+        return losses
+
+    def _step(self, parameters: dict[str, Any], buffers: dict[str, Any], batch: Any) -> Any:
+        import torch
+
+        losses = self._losses(parameters, buffers, batch)
+        gradients = torch.autograd.grad(losses.sum(), list(parameters.values()), allow_unused=True)
+        return losses.detach(), gradients
+
+    def measure(self) -> list[tuple[float, float | None]]:
+        """Loss and metric of each over what is held out, means over its rows."""
+        import torch
+
+        total: Any = 0.0
+        scores: Any = 0.0
+        counted = 0
+        assert self.task.held_out is not None
+        count = len(next(iter(self.parameters.values())))
+        with torch.no_grad(), evaluating(self.model):
+            for batch in self.task.held_out.whole(count):
+                losses, outputs = self._evaluated(self.parameters, self.buffers, batch)
+                rows = rows_of(batch)
+                total, counted = total + rows * losses.double(), counted + rows
+                if self.task.metric is not None:
+                    scores = scores + rows * self._scores(outputs, batch)
+        if not counted:
+            raise TaskError("validation must have one row or more; got none")
+        means = (total / counted).tolist()
+        metrics = [None] * len(means) if self.task.metric is None else (scores / counted).tolist()
+        return list(zip(means, metrics, strict=True))
+
+    def _scores(self, outputs: Any, batch: Any) -> "Tensor":
+        """The metric of each; one after the other, if it asks for numbers and so cannot be stacked."""
+        import torch
+
+        metric, target = self.task.metric, apart(batch)[1]
+        assert metric is not None
+        if self._metric_stacks:
+            try:
+                return torch.func.vmap(metric, in_dims=(0, None), randomness="same")(outputs, target).double()
+            except Exception:
+                self._metric_stacks = False
+        count = len(leaves(outputs)[0])
+        each = [metric(mapped(lambda x, i=i: x[i], outputs), target) for i in range(count)]
+        return torch.tensor([float(x) for x in each], dtype=torch.float64)
+
+    def keep(self, places: list[int]) -> None:
+        """Go on with the trials at these places alone."""
+        import torch
+
+        kept = torch.tensor(places)
+        self.parameters = {name: p.detach()[kept].requires_grad_() for name, p in self.parameters.items()}
+        self.buffers = {name: b[kept] for name, b in self.buffers.items()}
+        self._gradients.forget()
+        self.optimizer.keep(places, list(self.parameters.values()))
+
+
+class _Called:
+    """A model whose call is another's, and whose attributes are its own: for a task's `call`."""
+
+    def __init__(self, call: Callable[..., Any], model: "nn.Module"):
+        self._call, self._model = call, model
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+def _stack(x: "Tensor", count: int) -> "Tensor":
+    return x.detach().expand(count, *x.shape).clone()
+
+
+def _moving(task: Task, model: "nn.Module") -> set[str]:
+    """The buffers that a training step changes: the others are the same for all trials, and need no copies."""
+    import torch
+
+    from stepwell.lab.randomness import seeded
+
+    probe = copy.deepcopy(model)
+    before = {name: b.clone() for name, b in probe.named_buffers()}
+    if not before:
+        return set()
+    with seeded(0), torch.no_grad():
+        batch = next(task.source.passes(0), None)
+        if batch is None:
+            raise TaskError("data gave no batch: a loader must not be empty")
+        task.evaluate(probe, batch)
+    return {name for name, b in probe.named_buffers() if not torch.equal(b, before[name])}
