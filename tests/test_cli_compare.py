@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from stepwell import cli, files
 from stepwell.lab.comparisons.comparison import Comparison
+from stepwell.lab.names import count
 from stepwell.lab.sweeps import search
 from stepwell.pages.style import FORMATS
 
