@@ -1,12 +1,10 @@
 """stepwell compare as a user has it: what is printed where, what is written, exit codes."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import CliRunner, Result
 
 from stepwell import cli, files
@@ -15,16 +13,10 @@ from stepwell.lab.names import count
 from stepwell.lab.sweeps import search
 from stepwell.pages.style import FORMATS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OPTIONS = ["--optimizers", "adam,momentum", "--trials", "2", "--tuning-seeds", "1", "--epochs", "1", "--workers", "1"]
 RUNS = 2 * 2 + 2 * 3 + 3
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def compare(folder: Path, *arguments: str, task: tuple[str, ...] = ("diabetes",), seeds: int = 3) -> Result:

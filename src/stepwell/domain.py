@@ -57,12 +57,13 @@ class Domain:
 
 
 def domain_of(annotation: Any) -> Domain | None:
-    """The domain that an annotation carries, if it does."""
-    return next((mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, Domain)), None)
+    """The domain that an annotation carries, if it does, or is."""
+    marks = (annotation, *getattr(annotation, "__metadata__", ()))
+    return next((mark for mark in marks if isinstance(mark, Domain)), None)
 
 
 def check(annotation: Any, name: str, value: Any) -> Any:
-    """`value`, checked against the domain of an annotation."""
+    """`value`, checked against a domain or that of an annotation."""
     domain = domain_of(annotation)
     return value if domain is None else domain.check(name, value)
 

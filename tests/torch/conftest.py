@@ -7,12 +7,8 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tests run side by side, so each keeps to one thread; those about threads say how many."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def alone(one_thread: None) -> None:
+    """All tests of this room."""
 
 
 @pytest.fixture(autouse=True)

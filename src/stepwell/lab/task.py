@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from stepwell import schedules
-from stepwell.domain import at_least
+from stepwell.domain import at_least, optional
 from stepwell.lab import batches
 from stepwell.lab.batches import Source, TaskError
 from stepwell.lab.randomness import seeded
@@ -99,7 +99,7 @@ class Task:
         for name in ("batch", "epochs", "length", "every"):
             value = getattr(self, name)
             try:
-                value is None or at_least(1).check(name, value)
+                optional(at_least(1), name, value)
             except (TypeError, ValueError) as error:
                 raise TaskError(str(error)) from None
         if self.clip_norm is not None and not 0 < self.clip_norm < math.inf:

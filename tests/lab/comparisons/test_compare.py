@@ -1,5 +1,6 @@
 """Which runs a comparison makes, what it makes of them, and that its file is all of it."""
 
+import inspect
 import itertools
 import json
 import statistics
@@ -21,6 +22,7 @@ from stepwell.lab.comparisons.contest import Contest, steps_to
 from stepwell.lab.comparisons.pace import step_seconds
 from stepwell.lab.comparisons.rounds import leader, paired, tuned
 from stepwell.lab.store.study import Store, StoreError
+from stepwell.lab.sweeps.search import Search
 from stepwell.lab.task import Goal
 from stepwell.lab.training.plain import train
 from stepwell.lab.trial import Run, Trial
@@ -29,6 +31,13 @@ from tests.lab.contests import contest, valley
 from tests.lab.synthetic import of, run
 
 PAIR = ["gradient_descent", "momentum"]
+DEFAULTS = {name: given.default for name, given in inspect.signature(compare).parameters.items()}
+
+
+def plan(*arguments: Any, **options: Any) -> list[Search]:
+    """The searches of a comparison with these options."""
+    names = list(inspect.signature(planned).parameters)[len(arguments) :]
+    return planned(*arguments, **{name: options.get(name, DEFAULTS[name]) for name in names})
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +50,7 @@ def found() -> Comparison:
 
 def rounds(loss: Any, seeds: int = 4, trials: int = 3, sampler: str = "grid") -> list[list[Trial]]:
     """What is proposed in turn to a search whose runs come to the loss of their trial."""
-    (search,) = planned(valley(10), PAIR, trials=trials, tuning_seeds=3, seeds=seeds, sampler=sampler)
+    (search,) = plan(valley(10), PAIR, trials=trials, tuning_seeds=3, seeds=seeds, sampler=sampler)
     strategy = search.strategy
     done, found = [], []
     while trials_ := strategy.propose(done):
@@ -224,7 +233,7 @@ def test_a_best_setting_at_the_end_of_its_range_is_at_an_edge() -> None:
 
 
 def test_a_sampler_has_the_same_budget_and_says_what_it_searched() -> None:
-    (search,) = planned(
+    (search,) = plan(
         valley(4), ["gradient_descent", "adam"], trials=10, tuning_seeds=1, seeds=2, sampler="qmc", workers=1
     )
     spaces = search.settings()["spaces"]
@@ -265,17 +274,17 @@ def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
 
 def planned_settings(options: dict[str, Any]) -> dict[str, Any]:
     kept = {name: options[name] for name in ("trials", "tuning_seeds", "seeds", "workers")}
-    return planned(valley(8), PAIR, **kept)[0].settings()
+    return plan(valley(8), PAIR, **kept)[0].settings()
 
 
 def test_seeds_of_the_rounds_have_none_in_common() -> None:
-    (search,) = planned(valley(), PAIR, tuning_seeds=[5, 7], seeds=3)
+    (search,) = plan(valley(), PAIR, tuning_seeds=[5, 7], seeds=3)
     assert {name: search.settings()[name] for name in ("seeds", "confirmation", "again")} == {
         "seeds": [5, 7],
         "confirmation": [8, 9, 10],
         "again": [11, 12, 13],
     }
-    (search,) = planned(valley(), PAIR, tuning_seeds=1, seeds=[4, 2])
+    (search,) = plan(valley(), PAIR, tuning_seeds=1, seeds=[4, 2])
     assert search.settings()["again"] == [5, 6]
 
 

@@ -16,15 +16,9 @@ import stepwell.torch
 from stepwell.lab import find_lr
 from stepwell.lab.batches import TaskError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHODS = ("sweep", "range")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Noisy(Dataset[Any]):

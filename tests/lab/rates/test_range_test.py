@@ -1,7 +1,6 @@
 """The range test on losses whose course is known."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,9 @@ from stepwell.lab.candidates import choose
 from stepwell.lab.rates.range_test import DECADES, SMOOTHING, RangeTest, range_test
 from stepwell.lab.task import Task
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CURVATURE = 4.0
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Point(nn.Module):

@@ -95,17 +95,9 @@ def compare(
 
 
 def planned(
-    tasks: Task | Sequence[Task],
-    optimizers: Optimizers = USUAL,
-    *,
-    trials: int = 12,
-    tuning_seeds: int | Sequence[int] = 3,
-    seeds: int | Sequence[int] = 10,
-    sampler: str = GRID,
-    epochs: int | None = None,
-    level: float = 0.95,
-    workers: int | None = None,
-) -> list[Search]:
+    tasks: Task | Sequence[Task], optimizers: Optimizers, *, trials: int, tuning_seeds: int | Sequence[int],
+    seeds: int | Sequence[int], sampler: str, epochs: int | None, level: float, workers: int | None,
+) -> list[Search]:  # fmt: skip
     """The search of each task that `compare` makes, all checked before anything is trained; see there."""
     chosen = [tasks] if isinstance(tasks, Task) else list(tasks)
     names = [task.name for task in chosen]

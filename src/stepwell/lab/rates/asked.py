@@ -41,8 +41,7 @@ class Asked:
         """The arguments of `find_lr`, checked with what they are asked of."""
         budget = check(Positive, "budget", budget)
         rates, workers = at_least(3).check("rates", rates), at_least(1).check("workers", workers)
-        middle = optional(Positive, "middle", middle)
-        steps = None if steps is None else at_least(1).check("steps", steps)
+        middle, steps = optional(Positive, "middle", middle), optional(at_least(1), "steps", steps)
         chosen, others = None if seeds is None else seeds_of("seeds", seeds), _hyper(candidate, hyper or {})
         middle = middle or candidate.rate or USUAL
         trial = Trial(candidate.name, middle, chosen[0] if chosen else 0, 1, others)

@@ -6,7 +6,7 @@ All optimizers have the same budget; at one seed, the same initial weights, orde
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepwell.domain import at_least
+from stepwell.domain import at_least, optional
 from stepwell.lab.candidates import Wanted, choose
 from stepwell.lab.sweeps.sampled import Sampled
 from stepwell.lab.sweeps.strategy import Grid, Halving, Strategy
@@ -62,8 +62,7 @@ class Search:
         self.task, self.candidates, self.workers = task, choose(optimizers), workers
         self.seeds, rates = seeds_of("seeds", seeds), at_least(1).check("rates", rates)
         for name, value in (("epochs", epochs), ("workers", workers)):
-            if value is not None:
-                at_least(1).check(name, value)
+            optional(at_least(1), name, value)
         if halving == 1 or halving < 0:
             raise ValueError(f"halving must be 0 or an integer ≥ 2; got {halving}")
         self.steps = task.steps(epochs)
