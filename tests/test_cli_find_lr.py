@@ -2,9 +2,11 @@
 
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 
+from stepwell.pages.style import FORMATS
 from tests.test_cli import refused, run
 
 
@@ -23,6 +25,20 @@ def test_find_lr_as_json_says_the_same_and_quiet_is_quiet() -> None:
     shown = run("find-lr", "diabetes", "momentum", "--seeds", "1").stdout
     assert shown.startswith(found["paste"] or "no clear answer")
     assert found["cost"]["runs"] <= 1.1
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_the_losses_are_drawn(tmp_path: Path, ending: str) -> None:
+    out = tmp_path / f"rates.{ending}"
+    result = run("find-lr", "diabetes", "momentum", "--seeds", "1", "--quiet", "--out", str(out))
+    assert result.exit_code == 0
+    assert result.stderr == f"wrote {out}\n"
+    assert len(out.read_bytes()) > 5_000
+
+
+def test_what_is_no_picture_is_refused_before_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(importlib.import_module("stepwell.lab.rates.find_lr").METHODS, "sweep", None)
+    refused(run("find-lr", "diabetes", "--quiet", "--out", str(tmp_path / "a.pdf")), "--out must end in .png or .svg")
 
 
 def test_the_range_test() -> None:

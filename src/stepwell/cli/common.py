@@ -1,11 +1,13 @@
 """What all commands share: how they fail, and where they print."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.console import Console
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
@@ -31,3 +33,22 @@ def console(stderr: bool = False) -> "Console":
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 200  # a file or a pipe is as wide as what is written
     return console
+
+
+def picture_file(out: Path | None) -> None:
+    """Refuse a file for a picture that is none, before there is anything to draw."""
+    from stepwell.pages.style import FORMATS
+
+    if out and out.suffix.lstrip(".") not in FORMATS:
+        fail(f"--out must end in .{' or .'.join(FORMATS)}; got {out}")
+
+
+def keep_picture(figure: "Figure", out: Path) -> None:
+    """Write a picture and say so."""
+    from stepwell.pages import style
+
+    try:
+        style.save(figure, out)
+    except OSError as error:
+        fail(f"cannot write {out}: {error}")
+    typer.echo(f"wrote {out}", err=True)

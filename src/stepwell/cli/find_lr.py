@@ -1,12 +1,13 @@
 """stepwell find-lr."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stepwell.cli import lab
-from stepwell.cli.common import Json, console, fail
+from stepwell.cli.common import Json, console, fail, keep_picture, picture_file
 
 
 def find_lr(
@@ -19,6 +20,7 @@ def find_lr(
     method: Annotated[str, typer.Option(help="sweep; or range, the classic range test: quick, often wrong.")] = "sweep",
     data: lab.DataPlace = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, at most.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Draw the losses into a .png or .svg file, too.")] = None,
     quiet: lab.Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +32,9 @@ def find_lr(
     from stepwell.lab import find_lr as search
     from stepwell.lab.task import describe
     from stepwell.lab.training.workers import WorkerError
+    from stepwell.pages import found_rate
 
+    picture_file(out)
     chosen = lab.task_of(task, data)
     err = console(stderr=True)
     err.quiet = quiet
@@ -43,4 +47,6 @@ def find_lr(
         raise typer.Exit(130) from None
     except (TypeError, ValueError, WorkerError) as error:
         fail(error)
+    if out:
+        keep_picture(found_rate.figure(found), out)
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found)

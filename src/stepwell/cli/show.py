@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stepwell.cli.common import Json, console, fail, one_of
+from stepwell.cli.common import Json, console, fail, keep_picture, one_of, picture_file
 
 DRAWN = 1_000_000  # steps of a schedule, at most
 
@@ -43,11 +43,10 @@ def schedule(
     Arguments that the schedule needs and that are not given are those of an example; its `steps` are --steps.
     """
     from stepwell import schedules
-    from stepwell.pages import figures, style, terminal
+    from stepwell.pages import figures, terminal
 
     maker = one_of("schedule", name, schedules.named())
-    if out and out.suffix.lstrip(".") not in style.FORMATS:
-        fail(f"--out must end in .{' or .'.join(style.FORMATS)}; got {out}")
+    picture_file(out)
     known = inspect.signature(maker).parameters
     given = _keywords(arguments or [])
     for key in given:
@@ -63,11 +62,7 @@ def schedule(
         fail(f"steps to draw must be at most {DRAWN:,}; got {count:,}; --steps says how many")
     values = [float(chosen(k)) for k in range(count)]
     if out:
-        try:
-            style.save(figures.schedule(values, str(chosen)), out)
-        except OSError as error:
-            fail(f"cannot write {out}: {error}")
-        typer.echo(f"wrote {out}", err=True)
+        keep_picture(figures.schedule(values, str(chosen)), out)
     typer.echo(chosen)
     typer.echo(terminal.plot(values, min(console().width, 100), 16))
 

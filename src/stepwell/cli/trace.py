@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepwell.cli.common import Json, console, fail, one_of
+from stepwell.cli.common import Json, console, fail, keep_picture, one_of, picture_file
 from stepwell.cli.lab import split
 
 if TYPE_CHECKING:
@@ -28,14 +28,12 @@ def trace(
 ) -> None:
     """Trace the path of optimizers over a test function: where each step leads, as a table and a picture."""
     from stepwell.functions import minimize, surfaces
-    from stepwell.pages import style
     from stepwell.rules import named
 
     over = one_of("surface", surface, surfaces.named)
     names = split(optimizers)
     rules = [one_of("rule", name, named) for name in names]
-    if out and out.suffix.lstrip(".") not in style.FORMATS:
-        fail(f"--out must end in .{' or .'.join(style.FORMATS)}; got {out}")
+    picture_file(out)
     rates: list[Any] = _numbers("--lr", lr) if lr else [None]
     if len(rates) not in (1, len(names)):
         fail(f"--lr must be one number, or one for each of {len(names)} optimizers; got {lr}")
@@ -47,11 +45,7 @@ def trace(
     except (TypeError, ValueError) as error:
         fail(error)
     if out:
-        try:
-            style.save(_figure(over, names, found, steps), out)
-        except OSError as error:
-            fail(f"cannot write {out}: {error}")
-        typer.echo(f"wrote {out}", err=True)
+        keep_picture(_figure(over, names, found, steps), out)
     if as_json:
         paths = [
             {"optimizer": name, "message": r.message, "path": r.path.tolist(), "values": r.values.tolist()}
