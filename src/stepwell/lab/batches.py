@@ -14,16 +14,13 @@ the target; of anything else all of it is both. A model gets a tuple as its argu
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from stepwell.lab.randomness import sow
 
-if TYPE_CHECKING:
-    pass
-
-ROWS = 1 << 14  # rows measured at once, at most, over all models
+ROWS = 1 << 12  # of a batch that is measured on, unless those that are trained on are larger
 STRIDE = 1_000_003  # between the seeds of two passes
 
 
@@ -107,9 +104,9 @@ class Arrays:
             taken = mapped(lambda x, at=shuffled: x[at], self.tree)
             yield from self._cut(taken, self.batch)
 
-    def whole(self, models: int = 1) -> Iterator[Any]:
-        """All rows once, in their own order, in batches that are good for so many models at once."""
-        return self._cut(self.tree, max(self.batch, ROWS // models))
+    def whole(self) -> Iterator[Any]:
+        """All rows once, in their own order, in large batches."""
+        return self._cut(self.tree, max(self.batch, ROWS))
 
     def _cut(self, tree: Any, size: int) -> Iterator[Any]:
         for low in range(0, self.rows, size):
@@ -136,11 +133,14 @@ class Loader:
             for batch in self._pass(seed, number):
                 empty = False
                 yield mapped(tensor, batch)
+            if empty and number:
+                kind = type(self.source).__name__
+                raise TaskError(f"data must give its batches whenever it is iterated; {kind} is used up after one pass")
             if empty:
                 return
             number += 1
 
-    def whole(self, models: int = 1) -> Iterator[Any]:
+    def whole(self) -> Iterator[Any]:
         """One pass."""
         for batch in self._pass(0, 0):
             yield mapped(tensor, batch)
@@ -149,9 +149,9 @@ class Loader:
         if not hasattr(self.source, "__iter__"):
             return self.source(seed + STRIDE * number)
         sow(seed, number)
-        own = [getattr(x, "generator", None) for x in (self.source, getattr(self.source, "sampler", None))]
-        for generator in own:
-            if generator is not None:
+        batched = getattr(self.source, "batch_sampler", None)
+        for holder in (self.source, getattr(self.source, "sampler", None), batched, getattr(batched, "sampler", None)):
+            if (generator := getattr(holder, "generator", None)) is not None:
                 generator.manual_seed(seed + STRIDE * number)
         return self.source
 

@@ -15,8 +15,8 @@ from stepwell.lab.training import way
 from stepwell.lab.training.drive import drive
 from stepwell.lab.training.plain import one_thread, train
 from stepwell.lab.training.stacked import Stacked, Unstackable
+from stepwell.lab.training.stacked_step import refusal
 from stepwell.lab.trial import Run, Trial
-from stepwell.rules import named
 
 GENERATOR = torch.Generator().manual_seed(0)
 X = torch.randn(150, 1, 6, 6, generator=GENERATOR, dtype=torch.float64)
@@ -74,7 +74,7 @@ def test_batch_norm_dropout_schedule_and_clipping_equal_separate_runs_over_200_s
 
 
 def test_every_rule_equals_separate_runs() -> None:
-    names = [name for name in comparable() if not way.refusal([choose([name])[name]], [])]
+    names = [name for name in comparable() if not refusal([choose([name])[name]], [])]
     assert len(names) > 40
     trials = [Trial(name, 0.3 * choose([name])[name].rate, 0, 12) for name in names]
     training = task(perceptron)
@@ -210,7 +210,3 @@ def test_a_model_that_draws_from_its_own_generator_is_stacked_and_equal() -> Non
     trials = [Trial("momentum", lr, 0, 20) for lr in (0.01, 0.1)]
     for run in together(training, trials):
         assert distance(run, train(training, run.trial)) < 1e-9
-
-
-def test_the_rules_that_are_compared_have_kernels() -> None:
-    assert set(comparable()) <= set(named)

@@ -48,7 +48,7 @@ def drive(task: Task, learner: Learner, trials: Sequence[Trial], began: float, t
     with preserved():
         sow(seed, 1)
         batches = task.source.passes(seed)
-        for k in range(steps):
+        for k in range(steps if log.alive else 0):
             batch = next(batches, None)
             if batch is None:
                 raise TaskError(f"data gave no batch for step {k + 1} of {steps}: a loader must not be empty")

@@ -2,15 +2,18 @@
 
 import itertools
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from stepwell.lab.batches import TaskError
 from stepwell.lab.candidates import Candidate
 from stepwell.lab.task import Task
 from stepwell.lab.training.drive import Tell, drive
 from stepwell.lab.training.memory import kept
 from stepwell.lab.training.plain import torch_threads, train
 from stepwell.lab.training.stacked import Stacked
+from stepwell.lab.training.stacked_step import refusal
 from stepwell.lab.trial import Run, Trial
 
 
@@ -54,13 +57,35 @@ def train_group(
     threads: int = 1,
     tell: Callable[[float], object] | None = None,
 ) -> list[Run]:
-    """The runs of a group's trials, in their order; `tell` is called with how many of them are done, with fractions."""
-    if not stacked or len(trials) == 1:
-        return [train(task, trial, candidates, _share(tell, i, 1, trial.steps)) for i, trial in enumerate(trials)]
+    """The runs of a group's trials, in their order; `tell` is called with how many of them are done, with fractions.
+
+    Trials that cannot be stacked are trained one after the other. So are all of a group that fails while it is stacked,
+    with a warning that has the reason: whatever vmap cannot do, a plain loop can, or says better why not.
+    """
+    done: dict[Trial, Run] = {}
+    together = [t for t in trials if not refusal([candidates[t.optimizer]])] if stacked else []
+    if len(together) > 1:
+        try:
+            done = dict(zip(together, _stacked(task, candidates, together, threads, tell), strict=True))
+        except TaskError:
+            raise
+        except Exception as error:
+            reason = f"{len(together)} runs are trained one by one, for as one they fail: {error}"
+            warnings.warn(reason, stacklevel=2)
+    for trial in trials:
+        if trial not in done:
+            done[trial] = train(task, trial, candidates, _share(tell, len(done), 1, trial.steps))
+    return [done[trial] for trial in trials]
+
+
+def _stacked(
+    task: Task, candidates: Mapping[str, Candidate], trials: Sequence[Trial], threads: int,
+    tell: Callable[[float], object] | None,
+) -> list[Run]:  # fmt: skip
     began = time.perf_counter()
     with torch_threads(threads), kept():
-        together = Stacked(task, candidates, trials)
-        return drive(task, together, trials, began, _share(tell, 0, len(trials), trials[0].steps))
+        learner = Stacked(task, candidates, trials)
+        return drive(task, learner, trials, began, _share(tell, 0, len(trials), trials[0].steps))
 
 
 def _share(tell: Callable[[float], object] | None, before: int, runs: int, steps: int) -> Tell | None:

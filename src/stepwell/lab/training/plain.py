@@ -32,13 +32,14 @@ class Plain:
         """One step; the loss before it, as a tensor of one."""
         import torch
 
-        self.optimizer.zero_grad()
-        loss, _, _ = self.task.evaluate(self.model, batch)
-        loss.backward()
-        if self.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.optimizer.step()
-        return loss.detach()[None]
+        with explained("a training step"):
+            self.optimizer.zero_grad()
+            loss, _, _ = self.task.evaluate(self.model, batch)
+            loss.backward()
+            if self.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self.optimizer.step()
+            return loss.detach()[None]
 
     def measure(self) -> list[tuple[float, float | None]]:
         """Loss and metric over what is held out, means over its rows."""
@@ -46,7 +47,7 @@ class Plain:
 
         total, counted, scores = 0.0, 0, 0.0
         assert self.task.held_out is not None
-        with torch.no_grad(), evaluating(self.model):
+        with explained("measuring on the validation"), torch.no_grad(), evaluating(self.model):
             for batch in self.task.held_out.whole():
                 loss, output, target = self.task.evaluate(self.model, batch)
                 rows = rows_of(batch)
@@ -59,6 +60,17 @@ class Plain:
 
     def keep(self, places: list[int]) -> None:
         """There is one, and it goes on."""
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """An error of what the user wrote, a model, a loss or a metric, as a `TaskError` that says where it came up."""
+    try:
+        yield
+    except TaskError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{what} fails: {type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -6,16 +6,19 @@ same machine code as elsewhere, over a table with a row for each tensor of each 
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepwell.lab.batches import TaskError, apart, leaves, mapped, rows_of
 from stepwell.lab.candidates import Candidate
 from stepwell.lab.task import Task
+from stepwell.lab.training.fixed import is_fixed, model_is_fixed
 from stepwell.lab.training.plain import evaluating
 from stepwell.lab.training.stacked_step import StackedStep, refusal
 from stepwell.lab.training.traced import Traced
 from stepwell.lab.trial import Trial
+
+ROWS = 1 << 14  # rows measured at once, at most, over all models
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,9 +46,10 @@ class Stacked:
         self.parameters = {name: _stack(p, count).requires_grad_() for name, p in trained.items()}
         moved = _moving(task, self.model)
         self.buffers = {name: _stack(b, count) for name, b in self.model.named_buffers() if name in moved}
+        self.still = {name: b for name, b in self.model.named_buffers() if name not in moved}
         self.optimizer = StackedStep(task, candidates, trials, list(self.parameters.values()))
         self._losses = torch.func.vmap(self._loss, in_dims=(0, 0, None), randomness="same")
-        self._gradients = Traced(self._step, self.model)
+        self._gradients = Traced(self._step, model_is_fixed(self.model) and is_fixed(task.loss) and task.call is None)
         self.left, self._metric_stacks = trials[0].steps, True
         self._evaluated = torch.func.vmap(self._evaluation, in_dims=(0, 0, None), randomness="same")
 
@@ -55,11 +59,22 @@ class Stacked:
     def _evaluation(self, parameters: dict[str, Any], buffers: dict[str, Any], batch: Any) -> Any:
         from torch.func import functional_call
 
+        own = {**parameters, **buffers}
+
         def model(*args: Any, **kwargs: Any) -> Any:
-            return functional_call(self.model, (parameters, buffers), args, kwargs)
+            found = functional_call(self.model, own, args, kwargs)
+            self._none_replaced(buffers, own)
+            return found
 
         loss, output, _ = self.task.evaluate(_Called(model, self.model), batch)
         return loss, output
+
+    def _none_replaced(self, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """`functional_call` loses a buffer that the model assigns anew; one that is changed in place is kept."""
+        replaced = [name for name, b in before.items() if after[name] is not b]
+        replaced += [name for name, b in self.still.items() if self.model.get_buffer(name) is not b]
+        if replaced:
+            raise Unstackable(f"the model puts another tensor in the place of its buffer {replaced[0]}")
 
     def step(self, batch: Any) -> "Tensor":
         """A step of each; their losses before it."""
@@ -83,19 +98,31 @@ class Stacked:
         scores: Any = 0.0
         counted = 0
         assert self.task.held_out is not None
-        count = len(next(iter(self.parameters.values())))
         with torch.no_grad(), evaluating(self.model):
-            for batch in self.task.held_out.whole(count):
-                losses, outputs = self._evaluated(self.parameters, self.buffers, batch)
+            for batch in self.task.held_out.whole():
                 rows = rows_of(batch)
-                total, counted = total + rows * losses.double(), counted + rows
-                if self.task.metric is not None:
-                    scores = scores + rows * self._scores(outputs, batch)
+                parts = [self._measured(some, batch) for some in self._slices(max(1, ROWS // rows))]
+                losses, metrics = (torch.cat(each) for each in zip(*parts, strict=True))
+                total, scores, counted = total + rows * losses, scores + rows * metrics, counted + rows
         if not counted:
             raise TaskError("validation must have one row or more; got none")
         means = (total / counted).tolist()
         metrics = [None] * len(means) if self.task.metric is None else (scores / counted).tolist()
         return list(zip(means, metrics, strict=True))
+
+    def _slices(self, size: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Parameters and buffers of at most that many models at a time."""
+        for low in range(0, len(next(iter(self.parameters.values()))), size):
+            parameters, buffers = (
+                {name: x[low : low + size] for name, x in each.items()} for each in (self.parameters, self.buffers)
+            )
+            yield parameters, buffers
+
+    def _measured(self, some: tuple[dict[str, Any], dict[str, Any]], batch: Any) -> tuple["Tensor", "Tensor"]:
+        """Losses and metrics of some models on a batch."""
+        losses, outputs = self._evaluated(*some, batch)
+        losses = losses.double()
+        return losses, losses if self.task.metric is None else self._scores(outputs, batch)
 
     def _scores(self, outputs: Any, batch: Any) -> "Tensor":
         """The metric of each; one after the other, if it asks for numbers and so cannot be stacked."""
@@ -103,12 +130,13 @@ class Stacked:
 
         metric, target = self.task.metric, apart(batch)[1]
         assert metric is not None
+        count = len(leaves(outputs)[0])
         if self._metric_stacks:
             try:
-                return torch.func.vmap(metric, in_dims=(0, None), randomness="same")(outputs, target).double()
+                found = torch.func.vmap(metric, in_dims=(0, None), randomness="same")(outputs, target)
+                return found.double().reshape(count)
             except Exception:
                 self._metric_stacks = False
-        count = len(leaves(outputs)[0])
         each = [metric(mapped(lambda x, i=i: x[i], outputs), target) for i in range(count)]
         return torch.tensor([float(x) for x in each], dtype=torch.float64)
 
@@ -127,7 +155,7 @@ class _Called:
     """A model whose call is another's, and whose attributes are its own: for a task's `call`."""
 
     def __init__(self, call: Callable[..., Any], model: "nn.Module"):
-        self._call, self._model = call, model
+        vars(self).update(_call=call, _model=model)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(*args, **kwargs)
@@ -135,9 +163,14 @@ class _Called:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._model, name, value)
+
 
 def _stack(x: "Tensor", count: int) -> "Tensor":
-    return x.detach().expand(count, *x.shape).clone()
+    import torch
+
+    return x.detach().expand(count, *x.shape).clone(memory_format=torch.contiguous_format)  # as its gradients will be
 
 
 def _moving(task: Task, model: "nn.Module") -> set[str]:

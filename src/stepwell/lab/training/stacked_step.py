@@ -21,7 +21,7 @@ GRADIENT = ADDRESSES + 1
 PAYS = 1 << 17  # elements from which on a second thread is worth waking
 
 
-def refusal(candidates: Sequence[Candidate], parameters: Sequence["Tensor"]) -> str:
+def refusal(candidates: Sequence[Candidate], parameters: Sequence["Tensor"] = ()) -> str:
     """Why these optimizers cannot step these parameters stacked; empty if they can."""
     if not cpu.usable():
         return "Numba's compiler is switched off"
@@ -76,7 +76,7 @@ class StackedStep:
         """For each trial the factor that clips the norm of all its gradients."""
         if self.clip_norm is None:
             return None
-        squares = sum(g.double().square().flatten(1).sum(1) for g in gradients if g is not None)
+        squares = sum(g.double().square().reshape(len(g), -1).sum(1) for g in gradients if g is not None)
         norms = np.sqrt(np.asarray(squares))
         return np.array([norm.clip_factor(each, self.clip_norm) for each in norms.tolist()])
 

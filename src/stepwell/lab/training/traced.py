@@ -2,8 +2,8 @@
 
 A step of a small model is mostly decisions: each operation of the model passes through vmap's rules and autograd's, and
 again on the way back. Traced once, the same operations run in the same order without them: the numbers are the same to
-the last bit. What a trace cannot see is Python's own state, so only models made of torch's modules are traced, and a
-trace is used only after its numbers, its buffers and its draws have equalled those of the untraced step.
+the last bit. What a trace cannot see is Python's own state, so only what has none is traced (see `training.fixed`), and
+a trace is used only after its numbers, its buffers and its draws have equalled those of the untraced step.
 """
 
 import time
@@ -14,7 +14,7 @@ from stepwell.lab.batches import leaves, mapped
 from stepwell.lab.randomness import preserved
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 Step = Callable[[dict[str, Any], dict[str, Any], Any], tuple["Tensor", tuple["Tensor | None", ...]]]
 SEEN = 4  # steps on batches of one form before it may be traced
@@ -28,20 +28,19 @@ class Traced:
 
     Args:
         step: the function; it changes the buffers in place.
-        model: what it calls.
+        fixed: whether it does the same at every step, but for what it is given and torch's generators.
     """
 
     takes = 0.15  # seconds of a trace: a guess until the first, then what the last took
 
-    def __init__(self, step: Step, model: "nn.Module"):
-        self.step = step
+    def __init__(self, step: Step, fixed: bool):
+        self.step, self.fixed = step, fixed
         self.times: dict[Any, list[float]] = {}
         self.graphs: dict[Any, Step | None] = {}
-        self.traceable = all(type(m).__module__.startswith("torch.nn.modules") for m in model.modules())
 
     def __call__(self, parameters: dict[str, Any], buffers: dict[str, Any], batch: Any, left: int) -> Any:
         """The losses and gradients; `left` is how many steps are still to come."""
-        if not self.traceable:
+        if not self.fixed:
             return self.step(parameters, buffers, batch)
         form = tuple((x.shape, x.dtype, x.stride()) for x in leaves(batch))
         if form not in self.graphs and self._pays(form, left):

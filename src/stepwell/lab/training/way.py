@@ -4,7 +4,7 @@ import functools
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from stepwell.lab.training.group import Way
 from stepwell.lab.training.memory import kept
 from stepwell.lab.training.plain import Plain, one_thread, threads_here, torch_threads
 from stepwell.lab.training.stacked import Stacked, Unstackable
-from stepwell.lab.training.stacked_step import refusal as refusal
+from stepwell.lab.training.stacked_step import refusal
 from stepwell.lab.trial import Trial
 
 START = 4.0  # seconds until worker processes have imported torch
@@ -30,11 +30,17 @@ LOOSE = 2e-3  # for every other precision
 
 
 def check(task: Task, candidates: Mapping[str, Candidate], trial: Trial) -> None:
-    """Try one step of a trial, so that whatever is wrong with a task is said before anything is trained.
+    """Try a measurement and a step of a trial, so that what is wrong with a task is said before anything is trained.
 
     Errors: `TaskError` that says what is wrong.
     """
-    _losses(task, Plain(task, candidates[trial.optimizer], trial), trial, 1, first=True)
+    learner = Plain(task, candidates[trial.optimizer], trial)
+    where = {"validation": _measurements(task, learner)[:1], "training": _losses(task, learner, trial, 1)}
+    for data, losses in where.items():
+        for loss in losses:
+            if not math.isfinite(loss):
+                what = f"the {data} loss is {loss} before the first step"
+                raise TaskError(f"{what}: look for NaN in the data, and at the initial weights")
 
 
 def measured(
@@ -54,6 +60,7 @@ def measured(
     ways = [(alone, Way(False, 1, 1, 1, "one run after the other"))]
     ways += _in_processes(alone, Way(False, 1, most, 1, "one run after the other"), len(trials))
     one_seed = [t for t in trials if (t.seed, t.steps) == (trials[0].seed, trials[0].steps)]
+    one_seed = [t for t in one_seed if not refusal([candidates[t.optimizer]])] or one_seed  # train_group has the others
     if reason := unstackable(task, candidates, one_seed):
         found = min(ways, key=lambda each: each[0])[1]
         return replace(found, reason=f"{found.reason}: {reason}")
@@ -72,18 +79,23 @@ def unstackable(task: Task, candidates: Mapping[str, Candidate], trials: Sequenc
     """Why these trials, of one seed, cannot be one training; empty if they can, and give the same numbers."""
     gentle = min(trials, key=lambda t: t.lr)
     try:
-        together = _losses(task, Stacked(task, candidates, [gentle, gentle]), gentle, 2)
+        together = _probed(task, Stacked(task, candidates, [gentle, gentle]), gentle)
     except Unstackable as error:
         return str(error)
     except Exception as error:
         return f"torch.vmap does not take the model ({type(error).__name__}: {_first_line(error)})"
     with one_thread():
-        alone = _losses(task, Plain(task, candidates[gentle.optimizer], gentle), gentle, 2)
+        alone = _probed(task, Plain(task, candidates[gentle.optimizer], gentle), gentle)
     dtype = str(next(task.fresh(gentle.seed).parameters()).dtype)
     for one, other in zip(alone, together, strict=True):
         if not math.isclose(one, other, rel_tol=TOLERANCE.get(dtype, LOOSE), abs_tol=1e-6):
-            return f"stacked, the model gives other numbers (a loss of {other:.6g}, and not {one:.6g})"
+            return f"stacked, the model gives other numbers ({other:.6g}, and not {one:.6g})"
     return ""
+
+
+def _probed(task: Task, learner: Any, trial: Trial) -> list[float]:
+    """What must be the same whoever takes the steps: two losses, and what is measured after them."""
+    return [*_losses(task, learner, trial, 2), *_measurements(task, learner)]
 
 
 def _stacked_ways(
@@ -125,37 +137,34 @@ def _seconds(task: Task, make: Callable[[], Any], trial: Trial) -> float:
         sow(trial.seed, 1)
         batches = task.source.passes(trial.seed)
         for _ in range(1 + ROUNDS):
-            batch = next(batches)
+            batch = _given(batches)
             began = time.perf_counter()
             learner.step(batch)
             times.append(time.perf_counter() - began)
     return statistics.median(times[1:])
 
 
-def _losses(task: Task, learner: Any, trial: Trial, steps: int, *, first: bool = False) -> list[float]:
+def _losses(task: Task, learner: Any, trial: Trial, steps: int) -> list[float]:
     """The first losses of a learner's first trial."""
-    found = []
     with preserved():
         sow(trial.seed, 1)
         batches = task.source.passes(trial.seed)
-        for _ in range(steps):
-            batch = next(batches, None)
-            if batch is None:
-                raise TaskError("data gave no batch: a loader must not be empty")
-            try:
-                loss = float(learner.step(batch)[0])
-            except TaskError:
-                raise
-            except Exception as error:
-                if not first:
-                    raise
-                raise TaskError(f"a training step fails: {type(error).__name__}: {error}") from error
-            if first and not math.isfinite(loss):
-                raise TaskError(
-                    f"the loss is {loss} before the first step: look for NaN in the data, and at the initial weights"
-                )
-            found.append(loss)
-    return found
+        return [float(learner.step(_given(batches))[0]) for _ in range(steps)]
+
+
+def _measurements(task: Task, learner: Any) -> list[float]:
+    """Loss and metric of a learner's first trial on what is held out, as far as there is any."""
+    if task.held_out is None:
+        return []
+    with preserved():
+        return [x for x in learner.measure()[0] if x is not None]
+
+
+def _given(batches: Iterator[Any]) -> Any:
+    batch = next(batches, None)
+    if batch is None:
+        raise TaskError("data gave no batch: a loader must not be empty")
+    return batch
 
 
 def _first_line(error: Exception) -> str:
