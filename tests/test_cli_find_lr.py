@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,65 @@ def test_find_lr_refuses_what_it_cannot_do() -> None:
     refused(run("find-lr", "diabetes", "--method", "guess", "--quiet"), "'guess'", "sweep, range")
     refused(run("find-lr", "diabetes", "--budget", "0", "--quiet"), "budget must be")
     refused(run("find-lr", "diabetes", "--rates", "2", "--quiet"), "rates must be")
+
+
+MINE = """
+import torch
+from stepwell.lab import Task
+
+x = torch.linspace(-1, 1, 64)[:, None]
+calls = [0]
+
+def later(output, target):
+    calls[0] += 1
+    if calls[0] > 30:
+        raise RuntimeError("[b]later[/b]")
+    return torch.nn.functional.mse_loss(output, target)
+
+def model():
+    return torch.nn.Linear(1, 1)
+
+options = {"model": model, "data": (x, 3 * x), "batch": 8, "epochs": 4, "loss": torch.nn.functional.mse_loss}
+late = Task(**options | {"loss": later, "epochs": 40})
+marked = Task(**options, name="m", about="the loss in [m/s] and [/m], in [bold] :smile:")
+tiny = Task(**options | {"epochs": 1})
+
+def factory():
+    raise RuntimeError("no such table")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_to_find.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "mine_to_find", raising=False)
+
+
+@pytest.mark.usefixtures("mine")
+@pytest.mark.parametrize("method", ["sweep", "range"])
+def test_what_fails_of_the_users_own_is_said(method: str) -> None:
+    late = run("find-lr", "mine_to_find:late", "adam", "--method", method, "--quiet")
+    refused(late, "a training step fails: RuntimeError: [b]later[/b]")
+    refused(run("find-lr", "mine_to_find:factory", "--method", method, "--quiet"), "no such table")
+
+
+@pytest.mark.usefixtures("mine")
+def test_the_users_words_are_printed_as_they_are() -> None:
+    result = run("find-lr", "mine_to_find:marked", "adam")
+    assert result.exit_code == 0, result.stderr
+    assert "the loss in [m/s] and [/m], in [bold] :smile:: short runs of adam" in result.stderr
+    refused(run("find-lr", "mine_to_find:marked", "[bold]"), "'[bold]'")
+
+
+@pytest.mark.usefixtures("mine")
+def test_a_training_too_short_to_search_is_an_answer_without_a_picture() -> None:
+    result = run("find-lr", "mine_to_find:tiny", "adam", "--out", "rates.png", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert "no clear answer: full runs have 8 steps, too few for a budget of 1.1" in result.stdout
+    assert result.stderr == "nothing was trained, and nothing drawn\n"
+    assert not Path("rates.png").exists()
 
 
 def test_ctrl_c_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def test_a_task_of_ones_own(own: Path) -> None:
     [
         ("unbuildable", ["the model cannot be built", "no layers left"]),
         ("vector", ["loss must give a scalar", "(64, 1)"]),
-        ("poisoned", ["the loss is nan before the first step"]),
+        ("poisoned", ["loss is nan before the first step"]),
         ("empty", ["no batch", "must not be empty"]),
         ("crooked", ["a training step fails", "mat1 and mat2"]),
         ("no_task", ["must be a stepwell.lab.Task", "int"]),
@@ -243,7 +243,7 @@ def test_sweep_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     refused(run("sweep", "airfoil", "--data", str(tmp_path), *out), "sha256", "74c75fd71783f1e6")
     assert not (tmp_path / "out").exists()
     refused(run("sweep", "digits", "--only", "adam", "--out", str(tmp_path / "airfoil_self_noise.dat")), "exists")
-    refused(run("sweep", "digits", "--resume", *out), "no study of digits")
+    refused(run("sweep", "digits", "--resume", *out), "no study 'digits'")
     (tmp_path / "damaged.db").write_bytes(os.urandom(5000))
     refused(run("sweep", "digits", "--storage", f"sqlite:///{tmp_path}/damaged.db", *out), "not a database")
     assert run("sweep", "digits", "--seeds", "0", *out).exit_code == 2

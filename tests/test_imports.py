@@ -34,8 +34,9 @@ PATIENCE = 120
 
 
 LAB = [  # the same of the lab's rooms
-    {"names", "data", "bench", "randomness", "statistics"},
-    {"batches", "trial", "candidates"},
+    {"names", "data", "bench", "randomness", "statistics", "goal"},
+    {"batches", "trial"},
+    {"candidates"},
     {"task"},
     {"tasks", "training", "store"},
     {"sweeps", "rates"},

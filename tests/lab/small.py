@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from stepwell.lab.candidates import choose
-from stepwell.lab.task import Task, accuracy
+from stepwell.lab.goal import accuracy
+from stepwell.lab.task import Task
 
 SGD = choose({"sgd": torch.optim.SGD})
 ROWS, HELD, BATCH, EVERY, STEPS = 50, 30, 8, 4, 18

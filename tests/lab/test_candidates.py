@@ -49,6 +49,8 @@ def test_every_algorithm_is_searched_and_every_form_can_be() -> None:
     assert list(choose()) == list(algorithms)
     assert list(choose(["adam_nesterov"])) == ["adam_nesterov"]
     assert list(choose(["lion", "adam"])) == ["lion", "adam"]
+    assert list(choose("adam")) == list(choose(choose("adam")["adam"])) == ["adam"]
+    assert list(choose(own)) == ["own"]
 
 
 def test_a_search_begins_at_a_rules_default_rate() -> None:
@@ -123,3 +125,15 @@ def test_an_optimizer_that_there_is_goes_on_from_its_state_and_stays_as_it_was()
     assert stepped(candidate, 0.2) == pytest.approx([1 - 0.2 * (0.5 * 2 + 2)])
     assert torch.equal(optimizer.state[model.weight]["momentum_buffer"], before)
     assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("rates", "copied"),
+    [([0.0, 0.01], [0.0, 0.5]), ([0.01, 0.0], [0.5, 0.0]), ([0.02, 0.01], [0.5, 0.25]), ([0.0, 0.0], [0.5, 0.5])],
+)
+def test_groups_keep_their_proportion_to_the_largest_rate(rates: list[float], copied: list[float]) -> None:
+    model = line(bias=True)
+    groups = [{"params": [p], "lr": lr} for p, lr in zip(model.parameters(), rates, strict=True)]
+    candidate = existing(model, torch.optim.SGD(groups, lr=0.1))
+    assert candidate.rate == max(rates)
+    assert [group["lr"] for group in candidate.build(line(bias=True), 0.5, {}).param_groups] == copied

@@ -19,7 +19,8 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from stepwell.lab import data, tasks
 from stepwell.lab.data import DataError
-from stepwell.lab.task import Goal, Task
+from stepwell.lab.goal import Goal
+from stepwell.lab.task import Task
 from tests.lab.conftest import data_folder
 
 RATE = 1e-2  # at which Adam trains all of them

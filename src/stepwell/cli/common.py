@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from rich.console import Console
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
@@ -26,10 +25,11 @@ def one_of(kind: str, name: str, known: Any) -> Any:
     return known[name]
 
 
-def console(stderr: bool = False) -> "Console":
+def console(stderr: bool = False, markup: bool = True) -> "Console":
+    """Where things are printed; without `markup` brackets and colons are themselves, as in users' words."""
     from rich.console import Console
 
-    console = Console(stderr=stderr, highlight=False)
+    console = Console(stderr=stderr, highlight=False, markup=markup, emoji=markup)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = 200  # a file or a pipe is as wide as what is written
     return console
@@ -43,7 +43,7 @@ def picture_file(out: Path | None) -> None:
         fail(f"--out must end in .{' or .'.join(FORMATS)}; got {out}")
 
 
-def keep_picture(figure: "Figure", out: Path) -> None:
+def keep_picture(figure: Any, out: Path) -> None:
     """Write a picture and say so."""
     from stepwell.pages import style
 

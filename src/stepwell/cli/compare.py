@@ -1,8 +1,6 @@
 """stepwell compare."""
 
 import functools
-import re
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +43,7 @@ def compare(
     goes on.
     """
     from stepwell.lab.comparisons.compare import planned
+    from stepwell.lab.store.storages import beside
     from stepwell.lab.sweeps.sweep import USUAL
 
     if data and len(tasks) > 1:
@@ -55,30 +54,14 @@ def compare(
         searches = planned(chosen, lab.split(optimizers) or USUAL, epochs=epochs, workers=workers or None, **options)
     except (ValueError, TypeError) as error:
         fail(error)
-    name = re.sub(r"[^\w.]+", "_", "-".join(task.name for task in chosen))
-    folder = lab.folder_of(out or Path("stepwell-results") / f"compare-{name}", chosen[0])
-    _keep(searches, storage or f"sqlite:///{folder / 'study.db'}", resume)
+    folder = lab.folder_of(out, f"compare-{'-'.join(task.name for task in chosen)}")
+    for search in searches:
+        lab.keep(search, storage or beside(folder), f"compare:{search.task.name}", resume)
     comparison, code = _watched(searches, folder, quiet)
     if not comparison.runs:
         typer.echo("nothing was trained, and nothing written", err=True)
         raise typer.Exit(code)
     raise typer.Exit(code if _show(comparison, folder, quiet, as_json) else code or 1)
-
-
-def _keep(searches: "list[Search]", url: str, resume: bool) -> None:
-    """Keep each search's runs in a study of its own."""
-    from stepwell.lab.store.study import Store, StoreError
-
-    try:
-        for search in searches:
-            study = f"compare:{search.task.name}"
-            name = f"{study} {datetime.now():%Y-%m-%d %H:%M:%S.%f}"
-            if resume:
-                there = Store.names(url, study) or fail(f"--resume: {url} has no comparison on {search.task.name}")
-                name = there[-1]
-            search.keep_in(Store.open(url, name, search.settings(), resume=resume))
-    except StoreError as error:
-        fail(error)
 
 
 def _watched(searches: "list[Search]", folder: Path, quiet: bool) -> "tuple[Comparison, int]":
@@ -88,7 +71,7 @@ def _watched(searches: "list[Search]", folder: Path, quiet: bool) -> "tuple[Comp
     from stepwell.lab.names import count
 
     contests: list[Contest] = []
-    code, err = 0, console(stderr=True)
+    code, err = 0, console(stderr=True, markup=False)
     err.quiet = quiet
     settings = searches[0].settings()
     fresh = count(len(settings["confirmation"]), "fresh seed")
@@ -119,7 +102,7 @@ def _show(comparison: "Comparison", folder: Path, quiet: bool, as_json: bool) ->
     if as_json:
         typer.echo(comparison.json(), nl=False)
         return done
-    out = console()
+    out = console(markup=False)
     for contest in comparison.contests:
         if len(comparison.contests) > 1:
             out.print(f"\n{contest.name}")

@@ -36,7 +36,7 @@ def find_lr(
 
     picture_file(out)
     chosen = lab.task_of(task, data)
-    err = console(stderr=True)
+    err = console(stderr=True, markup=False)
     err.quiet = quiet
     try:
         err.print(f"{describe(chosen)}: short runs of {optimizer}", soft_wrap=True)
@@ -47,6 +47,8 @@ def find_lr(
         raise typer.Exit(130) from None
     except (TypeError, ValueError, WorkerError) as error:
         fail(error)
-    if out:
+    if out and found.rounds:
         keep_picture(found_rate.figure(found), out)
+    elif out:
+        typer.echo("nothing was trained, and nothing drawn", err=True)
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found)

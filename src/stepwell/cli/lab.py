@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,13 +37,16 @@ def task_of(name: str, data: Path | None) -> "Task":
     from stepwell.lab.data import DataError
     from stepwell.lab.task import Task
 
-    try:
-        if ":" not in name:
+    if ":" not in name:
+        try:
             return one_of("task", name, tasks.named)(data)
-        found = _imported(name)
+        except (DataError, ValueError, OSError) as error:
+            fail(error)
+    found = _imported(name)
+    try:
         task = found() if callable(found) else found
-    except (DataError, ValueError, OSError) as error:
-        fail(error)
+    except Exception as error:  # of the user's function
+        fail(f"{name}, called without arguments, fails: {type(error).__name__}: {error}")
     if not isinstance(task, Task):
         fail(f"{name} must be a stepwell.lab.Task or a function that makes one; got {type(task).__name__}")
     return task
@@ -50,17 +54,15 @@ def task_of(name: str, data: Path | None) -> "Task":
 
 def _imported(name: str) -> Any:
     module, _, attribute = name.partition(":")
-    sys.path.insert(0, "")  # as `python -m` has it: modules of the folder where one stands
+    here = str(Path.cwd())  # as `python -m` has it, and as long: what is imported later, and by workers, is here too
+    if here not in sys.path:
+        sys.path.insert(0, here)
     try:
         found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name != module.partition(".")[0] and error.name != module:
-            raise
-        fail(f"there is no module {module!r} here or on Python's path; a task is MODULE:TASK")
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in (module, module.partition(".")[0]):
+            fail(f"there is no module {module!r} here or on Python's path; a task is MODULE:TASK")
         fail(f"{module} cannot be imported: {type(error).__name__}: {error}")
-    finally:
-        sys.path.remove("")
     if not hasattr(found, attribute):
         fail(f"module {module} has no {attribute!r}")
     return getattr(found, attribute)
@@ -71,14 +73,33 @@ def split(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def folder_of(out: Path | None, task: "Task") -> Path:
-    """The folder of results, made."""
-    folder = out or Path("stepwell-results") / task.name
+def folder_of(out: Path | None, called: str) -> Path:
+    """The folder of results, made; called as the tasks where no other is given."""
+    from stepwell.pages.report import file_name
+
+    folder = out or Path("stepwell-results") / file_name(called)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"--out {folder}: {error.strerror}")
     return folder
+
+
+def keep(search: "Search", url: str, begin: str, resume: bool, study: str = "") -> None:
+    """Keep a search's runs in the study of that name; without one in the last that begins so, or in a new one."""
+    from stepwell.lab.store.study import SettingsError, Store, StoreError
+    from stepwell.lab.task import TaskError
+
+    try:
+        there = Store.names(url, begin, search.task.name) if resume and not study else []
+        if resume and not study and not there:
+            fail(f"--resume: {url} has no study {begin!r}")
+        name = study or (there[-1] if resume else f"{begin} {datetime.now():%Y-%m-%d %H:%M:%S.%f}")
+        search.keep_in(Store.open(url, name, search.settings(), resume=resume))
+    except SettingsError as error:
+        fail(error if study else f"{error}; so does the same command without --resume")
+    except (StoreError, TaskError) as error:
+        fail(error)
 
 
 def watched(search: "Search", results: "Results", folder: Path, quiet: bool) -> int:
@@ -88,7 +109,7 @@ def watched(search: "Search", results: "Results", folder: Path, quiet: bool) -> 
     from stepwell.lab.training.workers import WorkerError
     from stepwell.pages import progress
 
-    err = console(stderr=True)
+    err = console(stderr=True, markup=False)
     err.quiet = quiet
     progress.announce(search, err)
     kept = time.monotonic()
@@ -122,7 +143,7 @@ def show(results: "Results", folder: Path, quiet: bool, as_json: bool) -> bool:
     from stepwell.lab.sweeps import answer
     from stepwell.pages import progress, report, tables
 
-    err = console(stderr=True)
+    err = console(stderr=True, markup=False)
     if not results.runs:
         err.print("nothing was trained, and nothing written", highlight=False)
         return True
@@ -132,7 +153,7 @@ def show(results: "Results", folder: Path, quiet: bool, as_json: bool) -> bool:
     if as_json:
         typer.echo(results.json(), nl=False)
         return done
-    out = console()
+    out = console(markup=False)
     out.print(tables.ranking(results, out.width))
     for note in tables.notes(results):
         out.print(note, soft_wrap=True)

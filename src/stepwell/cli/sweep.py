@@ -1,6 +1,5 @@
 """stepwell sweep."""
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -35,7 +34,7 @@ def sweep(
     Prints ranking, answer and the lines to paste; writes results.json, runs.csv, report.md and pictures into a folder,
     and every run as a trial into an Optuna study. Ctrl-C keeps what is done; --resume goes on.
     """
-    from stepwell.lab.store.study import Store, StoreError
+    from stepwell.lab.store.storages import beside
     from stepwell.lab.sweeps.results import Results
     from stepwell.lab.sweeps.search import Search
     from stepwell.lab.sweeps.sweep import USUAL
@@ -47,16 +46,8 @@ def sweep(
         search = Search(chosen, names, rates, seeds, epochs, workers or None, **options)
     except (ValueError, TypeError) as error:
         fail(error)
-    folder = lab.folder_of(out, chosen)
-    url = storage or f"sqlite:///{folder / 'study.db'}"
-    try:
-        names_there = Store.names(url, chosen.name) if resume and not study else []
-        if resume and not study and not names_there:
-            fail(f"--resume: {url} has no study of {chosen.name}")
-        name = study or (names_there[-1] if resume else f"{chosen.name} {datetime.now():%Y-%m-%d %H:%M:%S.%f}")
-        search.keep_in(Store.open(url, name, search.settings(), resume=resume))
-    except StoreError as error:
-        fail(error)
+    folder = lab.folder_of(out, chosen.name)
+    lab.keep(search, storage or beside(folder), chosen.name, resume, study)
     results = Results.of(search)
     code = lab.watched(search, results, folder, quiet)
     raise typer.Exit(code if lab.show(results, folder, quiet, as_json) else code or 1)

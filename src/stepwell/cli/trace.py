@@ -32,6 +32,8 @@ def trace(
 
     over = one_of("surface", surface, surfaces.named)
     names = split(optimizers)
+    if not names:
+        fail(f"optimizers must be one rule or more, with commas between; got {optimizers!r}")
     rules = [one_of("rule", name, named) for name in names]
     picture_file(out)
     rates: list[Any] = _numbers("--lr", lr) if lr else [None]

@@ -12,8 +12,8 @@
 """
 
 from stepwell.lab.comparisons.compare import compare as compare
+from stepwell.lab.goal import Goal as Goal
+from stepwell.lab.goal import accuracy as accuracy
 from stepwell.lab.rates.find_lr import find_lr as find_lr
 from stepwell.lab.sweeps.sweep import sweep as sweep
-from stepwell.lab.task import Goal as Goal
 from stepwell.lab.task import Task as Task
-from stepwell.lab.task import accuracy as accuracy

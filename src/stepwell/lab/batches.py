@@ -12,6 +12,7 @@ and a batch is a tensor, a tuple, a list or a dict. Of a pair, the first is what
 the target; of anything else all of it is both. A model gets a tuple as its arguments and a dict by keyword.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,17 @@ STRIDE = 1_000_003  # between the seeds of two passes
 
 class TaskError(ValueError):
     """What is wrong with a task: its model, its loss, its data."""
+
+
+@contextlib.contextmanager
+def explained(what: str) -> Iterator[None]:
+    """An error of what the user wrote as a `TaskError` that says what failed, and the error."""
+    try:
+        yield
+    except TaskError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """The optimizers that a search may try: rules by name, rules of the user's own, and any other torch optimizer."""
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from stepwell.lab.batches import TaskError
 from stepwell.lab.names import unknown
 from stepwell.rule import Rule
 from stepwell.rules import algorithms, named
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 Make = Callable[..., "Optimizer"]
-Wanted = Sequence["str | Rule | Candidate"] | Mapping[str, Make | Rule | None] | None  # what `choose` takes
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,17 @@ class Candidate:
         return from_rule(self.rule)(parameters, lr=lr, **hyper)
 
 
+# What `choose` takes: one, several, or by name what makes them.
+Wanted = str | Rule | Candidate | Sequence[str | Rule | Candidate] | Mapping[str, Make | Rule | None] | None
+
+
 def comparable() -> list[str]:
     """The rules that can be searched: those that need no more than a learning rate, and have a default for it."""
     return [name for name, rule in named.items() if _has_defaults(rule)]
 
 
-def choose(wanted: "Wanted" = None) -> dict[str, Candidate]:
-    """These optimizers, or every algorithm, each once.
+def choose(wanted: Wanted = None) -> dict[str, Candidate]:
+    """These optimizers, or every algorithm, each once; one may stand without a list.
 
     A mapping has functions from parameters and `lr=…` to a torch optimizer, by name; names in it that are a rule's
     may have None.
@@ -65,6 +70,8 @@ def choose(wanted: "Wanted" = None) -> dict[str, Candidate]:
     """
     if wanted is None:
         wanted = [name for name in comparable() if name in algorithms]
+    if isinstance(wanted, str | Rule | Candidate):
+        wanted = [wanted]
     pairs = wanted.items() if isinstance(wanted, Mapping) else [(_name(each), each) for each in wanted]
     found: dict[str, Candidate] = {}
     for name, each in pairs:
@@ -79,16 +86,29 @@ def choose(wanted: "Wanted" = None) -> dict[str, Candidate]:
 def existing(model: "nn.Module", optimizer: "Optimizer", name: str = "") -> Candidate:
     """The optimizer of a training that there is: each run has a copy of it with its state, at a rate of its own.
 
-    All groups' rates keep their proportions; the first group's is the one that is given.
+    The largest rate of a group is the one that is given. The others keep their proportion to it, and those of 0 stay 0;
+    if all are 0, all are given it.
+
+    Errors: `TaskError` if each step needs a closure, or if the optimizer cannot be copied.
     """
+    kind = type(optimizer)
+    if any(p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD for p in _arguments(kind.step)):
+        raise TaskError(f"{kind.__name__} needs a closure for each step, and a search for a rate gives none")
     parameters = [p for p in model.parameters() if p.requires_grad]
-    first = float(optimizer.param_groups[0]["lr"])
-    return Candidate(name or type(optimizer).__name__.lower(), make=_Copied(parameters, optimizer, first), rate=first)
+    largest = max(float(group["lr"]) for group in optimizer.param_groups)
+    made = _Copied(parameters, optimizer, largest)
+    made(parameters, largest)
+    return Candidate(name or kind.__name__.lower(), make=made, rate=largest)
+
+
+def _arguments(method: Callable[..., Any]) -> list[inspect.Parameter]:
+    """What a method takes beside its object."""
+    return list(inspect.signature(method).parameters.values())[1:]
 
 
 @dataclass(frozen=True)
 class _Copied:
-    """Copies of an optimizer for copies of its parameters."""
+    """Copies of an optimizer for copies of its parameters, with its state and its own attributes, without its hooks."""
 
     parameters: list[Any]
     optimizer: Any
@@ -96,7 +116,14 @@ class _Copied:
 
     def __call__(self, parameters: Sequence[Any], lr: float) -> Any:
         places = {id(old): new for old, new in zip(self.parameters, parameters, strict=True)}
-        made = copy.deepcopy(self.optimizer, places)
+        kind = type(self.optimizer)
+        try:
+            made = copy.deepcopy(self.optimizer, places)
+            for name, value in vars(self.optimizer).items():  # torch itself copies no attributes of a subclass
+                if name not in vars(made) and not callable(getattr(kind, name, None)):  # as a scheduler's step is
+                    setattr(made, name, copy.deepcopy(value, places))
+        except Exception as error:
+            raise TaskError(f"{kind.__name__} cannot be copied: {type(error).__name__}: {error}") from error
         for group in made.param_groups:
             group["lr"] = lr * (group["lr"] / self.rate if self.rate else 1.0)
         return made

@@ -14,11 +14,15 @@ DONE = "done"
 def seeds_of(name: str, wanted: SupportsIndex | Sequence[int], taken: Collection[int] = ()) -> list[int]:
     """The seeds of an argument of that name: so many after those that are taken, or these, if none of them is.
 
+    These may be an array, too.
+
     Errors: ValueError for none, for one twice, for one below 0 or taken; TypeError for what is no integer.
 
     >>> seeds_of("seeds", 3), seeds_of("seeds", 2, taken=[0, 1, 2]), seeds_of("seeds", [7, 5])
     ([0, 1, 2], [3, 4], [7, 5])
     """
+    given: Any = wanted
+    wanted = given.tolist() if hasattr(given, "tolist") else given  # an array's plain numbers
     if not isinstance(wanted, Sequence):
         first = max(taken, default=-1) + 1
         return list(range(first, first + at_least(1).check(name, wanted)))

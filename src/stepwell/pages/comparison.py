@@ -1,7 +1,6 @@
 """The page of a comparison: the ranked table, for a terminal and in Markdown, and a folder with report and pictures."""
 
 import math
-import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from stepwell.lab.comparisons.comparison import Comparison
 from stepwell.lab.comparisons.contest import Contest
 from stepwell.lab.comparisons.judge import Standing
 from stepwell.lab.names import count
-from stepwell.pages import contests, figures, tables
+from stepwell.pages import contests, figures, report, tables
 from stepwell.pages.style import FORMATS, save
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ def table(contest: Contest, width: int | None = None) -> "Table":
     from rich.console import Console
     from rich.measure import Measurement
 
-    headings, body, console = columns(contest), rows(contest), Console(width=1000)
+    headings, body, console = columns(contest), rows(contest), Console(width=1000, markup=False, emoji=False)
     for kept in range(len(headings), headings.index("interval"), -1):
         found = _table(headings[:kept], [row[:kept] for row in body])
         if width is None or Measurement.get(console, console.options, found).maximum <= width:
@@ -157,7 +156,7 @@ def page(comparison: Comparison, drawn: list[tuple[str, str]]) -> str:
 
 def file_name(contest: Contest) -> str:
     """What the files of a task's comparison begin with."""
-    return re.sub(r"[^\w.]+", "_", contest.name)
+    return report.file_name(contest.name)
 
 
 def _section(contest: Contest, drawn: list[tuple[str, str]]) -> list[str]:
@@ -204,7 +203,10 @@ def _reach(contest: Contest, name: str) -> list[str]:
 
 
 def _score(contest: Contest, scores: list[float | None]) -> str:
-    mean = sum(score or 0.0 for score in scores) / len(scores)
+    known = [score for score in scores if score is not None]  # one that diverged has none
+    if not known:
+        return "–"
+    mean = sum(known) / len(known)
     return f"{100 * mean:.1f} %" if contest.results.task["metric_name"] == "accuracy" else _number(mean)
 
 

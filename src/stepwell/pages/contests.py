@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDE = 40.0  # the largest difference over what is to be seen near 0, from which on the scale is logarithmic
+DEEPEST = 1e9  # the largest difference over the noise floor that such a scale still shows
+TICKS = 4  # powers of ten that are named on either side of 0
 PROFILES = {"steps": "steps to the target", "seconds": "time to the target"}
 
 
@@ -67,7 +69,8 @@ def _paint_gaps(figure: "Figure", contest: Contest) -> None:
     values = [_gaps(judgement, each) for each in judgement.standings]
     scale = _scale(axes, judgement, np.concatenate(values))
     if judgement.noise and math.isfinite(judgement.noise):
-        axes.axvspan(-judgement.noise, judgement.noise, color=GREY, alpha=0.45, linewidth=0, label="noise floor (A/A)")
+        label = f"noise floor (A/A): {judgement.noise:.2g}"
+        axes.axvspan(-judgement.noise, judgement.noise, color=GREY, alpha=0.45, linewidth=0, label=label)
     axes.axvline(0, color="#555555", linewidth=0.9, zorder=1)
     for row, (standing, gap) in enumerate(zip(judgement.standings, values, strict=True)):
         _row(axes, row, standing, gap, scale)
@@ -85,7 +88,7 @@ def _row(axes: "Axes", row: int, standing: Standing, gap: np.ndarray, limits: tu
     """An optimizer's line: the interval with the mean on it, hollow where it is a tie; below it, its seeds."""
     colour = look(standing.optimizer)["color"]
     if standing.against is None:
-        axes.plot(0, row, marker="D", color=colour, markersize=8, linestyle="none")
+        axes.plot(0, row, marker="D", color=colour, markersize=8, linestyle="none", clip_on=False)
         return
     style = {"color": colour, "linestyle": "none", "clip_on": False}
     seen, lost = gap[np.isfinite(gap)], np.clip(gap[np.isinf(gap)], *limits)
@@ -110,13 +113,15 @@ def _scale(axes: "Axes", judgement: Judgement, values: np.ndarray) -> tuple[floa
     low, high = float(finite.min()), float(finite.max())
     largest = max(high, -low) or 1.0
     high = max(high, largest / 4)
-    near = float(max([*noise, *np.sort(_finite([abs(each.estimate) for each in intervals]))[:1]], default=0.0))
-    if near > 0 and largest > WIDE * near:
+    least = float(max([*noise, *np.sort(_finite([abs(each.estimate) for each in intervals]))[:1]], default=0.0))
+    if least > 0 and largest > WIDE * least:
+        near = max(float(noise[0]) if noise.any() else least, largest / DEEPEST)
         axes.set_xscale("symlog", linthresh=2 * near)
         axes.minorticks_off()
         tens = 10.0 ** np.arange(math.ceil(math.log10(2 * near)), math.log10(largest) + 1)
+        tens = tens[:: -(-len(tens) // TICKS)]
         axes.set_xticks([*-tens[::-1], 0.0, *tens], [*(f"{x:g}" for x in -tens[::-1]), "0", *(f"{x:g}" for x in tens)])
-        limits = (1.5 * low if low < 0 else -near, 1.5 * high)
+        limits = (min(1.5 * low, -near), 1.5 * high)
     else:
         margin = 0.06 * (high - low)
         limits = (low - margin, high + margin)

@@ -46,7 +46,8 @@ def _live(runs: Iterable[Run], search: Search, console: "Console") -> Iterator[R
     from rich import progress as bars
 
     numbers = bars.TextColumn("{task.fields[runs]}"), bars.TimeElapsedColumn(), bars.TimeRemainingColumn()
-    with bars.Progress(bars.BarColumn(), *numbers, "{task.description}", console=console, transient=True) as progress:
+    words = bars.TextColumn("{task.description}", markup=False)  # which may be those of an error
+    with bars.Progress(bars.BarColumn(), *numbers, words, console=console, transient=True) as progress:
         bar = progress.add_task("measuring how to train them best", total=search.planned, runs="")
 
         def shown(done: float) -> None:

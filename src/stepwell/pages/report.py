@@ -1,5 +1,6 @@
 """The report of a comparison: a folder with its results, pictures and a page that shows both."""
 
+import re
 from pathlib import Path
 
 from stepwell.files import write
@@ -10,6 +11,15 @@ from stepwell.pages import figures, tables
 from stepwell.pages.style import FORMATS, save
 
 PICTURES = {"curves": figures.curves, "rates": figures.rates}
+
+
+def file_name(name: str) -> str:
+    """What files and folders of a task of that name begin with: nothing in it leads elsewhere.
+
+    >>> file_name("my net[/v2]"), file_name("../up"), file_name("..")
+    ('my_net_v2_', '_up', 'task')
+    """
+    return re.sub(r"[^\w.]+", "_", name).lstrip(".") or "task"
 
 
 def make(results: Results, folder: Path) -> None:

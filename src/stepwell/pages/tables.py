@@ -53,7 +53,7 @@ def ranking(results: Results, width: int | None = None) -> "Table":
     from rich.measure import Measurement
 
     full = _table(columns(results), rows(results))
-    console = Console(width=1000)
+    console = Console(width=1000, markup=False, emoji=False)
     if width is None or Measurement.get(console, console.options, full).maximum <= width:
         return full
     kept = [i for i, name in enumerate(columns(results)) if name != RANGE]

@@ -6,6 +6,7 @@ import pytest
 
 from stepwell.lab.comparisons import advice
 from stepwell.lab.comparisons.contest import Contest
+from stepwell.rules import named
 from tests.lab.contests import contest
 
 GOOD = [0.10, 0.12, 0.11, 0.13, 0.115, 0.125, 0.105, 0.118]
@@ -128,6 +129,39 @@ def test_few_seeds_are_said(seeds: int, words: str) -> None:
     (text,) = advice.warnings(contest({"adam": SMALL, "lion": SMALL}, fresh, GOOD[:seeds]))
     assert text.startswith(words)
     assert text.endswith("--seeds 6" + ("." if text.endswith(".") else ""))
+
+
+@pytest.mark.parametrize(("others", "needed"), [(1, 7), (2, 8), (6, 11)])
+def test_seeds_are_few_for_the_pairs_that_there_are(others: int, needed: int) -> None:
+    gaps = {"adam": 0.0, "lion": 0.3} | dict.fromkeys(list(named)[:others], 0.3)
+    (text,) = [text for text in advice.warnings(made(gaps)) if "seed" in text] or [""]
+    words = f"8 seeds are few; {needed} are needed for a claim among {others + 2} optimizers"
+    assert text.startswith(words if needed > 8 else "")
+    assert bool(text) == (needed > 8)
+
+
+def test_a_tie_with_an_interval_above_0_is_explained() -> None:
+    near = [x + gap for x, gap in zip(GOOD, [0.001, 0.03, 0.002, 0.04, 0.001, 0.02, 0.001, 0.03], strict=True)]
+    again = [0.0, 0.4, 0.3, 0.02, 0.2, 0.1, 0.0, 0.3]
+    found = contest({"adam": SMALL, "lion": SMALL}, {"adam": GOOD, "lion": near}, again)
+    assert found.judgement is not None
+    tied = found.judgement.standings[1]
+    assert (tied.verdict, tied.against and tied.against.sign) == ("tie", 1)
+    (text,) = advice.warnings(found)
+    assert text.startswith("lion: a tie, though the interval is above 0: a difference within the noise floor")
+    assert "at 99 % is above 0, too" in text
+
+
+def test_what_a_sampler_cannot_reach_is_said_for_what_it_is() -> None:
+    space = {"lr": [1e-5, 10.0], "1-beta1": [1e-3, 0.5]}
+    spaces = {"adam": space, "lion": {"lr": [1e-5, 10.0]}}
+    hyper = {"adam": (("beta1", 0.999),)}
+    (text,) = advice.warnings(made({"adam": 0.0, "lion": 0.3}, hyper=hyper, sampler="qmc", spaces=spaces))
+    assert "lie beyond; the range of β₁ is fixed; a function that makes the optimizer with another" in text
+    assert "`rate`" not in text
+    spaces["adam"]["lr"] = [1e-5, 0.01]
+    (text,) = advice.warnings(made({"adam": 0.0, "lion": 0.3}, hyper=hyper, sampler="qmc", spaces=spaces))
+    assert "with another `rate` has another middle of its range; the range of β₁ is fixed" in text
 
 
 def test_a_leader_that_diverges_at_times_is_said() -> None:

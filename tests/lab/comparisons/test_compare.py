@@ -21,9 +21,9 @@ from stepwell.lab.comparisons.comparison import Comparison
 from stepwell.lab.comparisons.contest import Contest, steps_to
 from stepwell.lab.comparisons.pace import step_seconds
 from stepwell.lab.comparisons.rounds import leader, paired, tuned
+from stepwell.lab.goal import Goal
 from stepwell.lab.store.study import Store, StoreError
 from stepwell.lab.sweeps.search import Search
-from stepwell.lab.task import Goal
 from stepwell.lab.training.plain import train
 from stepwell.lab.trial import Run, Trial
 from stepwell.rules import named
@@ -46,6 +46,39 @@ def found() -> Comparison:
     torch.set_num_threads(1)
     tasks = [valley(), valley(20, batch=16, name="noisy valley")]
     return compare(tasks, PAIR, trials=7, tuning_seeds=2, seeds=6, workers=1)
+
+
+def falling(steps: int) -> Any:
+    """A schedule that has a factor for each step of the run, and no more."""
+    return [1 - k / steps for k in range(steps)].__getitem__
+
+
+def test_no_run_is_trained_beyond_its_own_steps() -> None:
+    (only,) = compare(replace(valley(8), schedule=falling), PAIR, trials=3, tuning_seeds=1, seeds=2, workers=1).contests
+    assert set(only.step_seconds) == set(PAIR)
+    assert min(only.step_seconds.values()) > 0
+
+
+def test_a_step_is_timed_without_what_begins_a_run() -> None:
+    def slow() -> torch.nn.Module:
+        time.sleep(0.01)
+        return torch.nn.Linear(2, 1, bias=False).double()
+
+    task, trial = replace(valley(4), model=slow), Trial("adam", 0.01, 0, 4)
+    assert step_seconds(task, choose("adam"), {"adam": trial})["adam"] < 0.0025
+
+
+@pytest.mark.parametrize(
+    ("goal", "metric"), [(Goal("accuracy", 0.95, "95 %"), 0.95 - 5e-8), (Goal("loss", 0.3, "0.3"), 0.1)]
+)
+def test_a_goal_is_reached_by_one_rule(goal: Goal, metric: float) -> None:
+    near = run("adam", 0.1, 0, 0.3 * (1 + 5e-7), metric)
+    assert goal.reached(near.loss or 0.0, metric)
+    assert steps_to(goal, [near]).median == near.steps
+    far = run("adam", 0.1, 0, 0.31, 0.94)
+    assert steps_to(goal, [far]).median is None
+    lost = run("adam", 0.1, 0, None, metric)
+    assert steps_to(Goal("accuracy", 0.95, "95 %"), [lost]).reached == 0
 
 
 def rounds(loss: Any, seeds: int = 4, trials: int = 3, sampler: str = "grid") -> list[list[Trial]]:
@@ -260,7 +293,7 @@ def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
     seen: list[Run] = []
     with pytest.raises(KeyboardInterrupt):
         compare(valley(8), PAIR, progress=stop, **options)
-    with pytest.raises(StoreError, match="--resume goes on"):
+    with pytest.raises(StoreError, match="resume goes on"):
         compare(valley(8), PAIR, **options)
     later: list[Run] = []
     resumed = compare(valley(8), PAIR, resume=True, progress=later.append, **options)

@@ -156,10 +156,21 @@ def test_what_is_no_comparison_is_refused() -> None:
         judge({"adam": ADAM, "lion": LION}, level=95)
 
 
+@pytest.mark.parametrize("optimizers", [2, 3, 4, 8])
+def test_that_many_seeds_show_any_difference_that_they_can(optimizers: int) -> None:
+    """Half of one's runs diverged, so that the signs alone tell; the others are equal."""
+    _, n = fewest(0.95, optimizers)
+    for seeds in (n - 1, n):
+        gaps = [1.0 if k % 2 else math.inf for k in range(seeds)]
+        losses = {f"as {k}": [1.0] * seeds for k in range(optimizers - 1)} | {"worse": [1 + gap for gap in gaps]}
+        assert bool(claimed(judge(losses))) == (seeds == n)
+
+
 def test_how_many_seeds_a_claim_needs() -> None:
     assert fewest(0.95) == (3, 6)
     assert fewest(0.5) == (3, 3)
     assert fewest(0.99)[1] == 8
+    assert [fewest(0.95, optimizers)[1] for optimizers in (2, 3, 4, 8)] == [6, 7, 8, 11]
     for level in (0.9, 0.95, 0.99):
         n, _ = fewest(level)
         assert claimed(judge({"a": [1.0 + 1e-6 * k for k in range(n)], "b": [2.0] * n}, level=level))

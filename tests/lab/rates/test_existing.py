@@ -289,6 +289,70 @@ def test_the_rates_of_groups_keep_their_proportion() -> None:
     assert all(second == pytest.approx(10 * first) for first, second in rates)
 
 
+class Counting(torch.optim.Optimizer):
+    """A user's own, with attributes, that remembers what it was called with."""
+
+    rates: list[float]
+    factor = 1.0
+
+    def __init__(self, parameters: Any, lr: float):
+        super().__init__(parameters, {"lr": lr})
+        self.count, self.factor, self.rates = 0, 0.5, []
+        self.first = self.param_groups[0]["params"][0]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        self.count += 1
+        assert self.first is self.param_groups[0]["params"][0]
+        for p in self.param_groups[0]["params"]:
+            p -= self.param_groups[0]["lr"] * self.factor * p.grad
+
+
+class Wrapping(torch.optim.Optimizer):
+    """One around another, with which it shares its groups."""
+
+    def __init__(self, parameters: Any, lr: float):
+        super().__init__(parameters, {"lr": lr})
+        self.base = torch.optim.SGD(self.param_groups, lr=lr)
+        self.param_groups = self.base.param_groups
+
+    def step(self, closure: Any = None) -> Any:
+        return self.base.step()
+
+
+@pytest.mark.parametrize("kind", [Counting, Wrapping])
+def test_an_optimizer_of_the_users_own_keeps_its_attributes(kind: Any) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    optimizer = kind(model.parameters(), lr=0.1)
+    torch.optim.lr_scheduler.StepLR(optimizer, 5)  # which puts a step into the optimizer that is the original's
+    before = [_bits(p) for p in model.parameters()]
+    found = _simple(model, optimizer, seeds=[0])
+    assert [_bits(p) for p in model.parameters()] == before
+    assert vars(optimizer).get("count", 0) == 0
+    rate = optimizer.factor * 0.1 if kind is Counting else 0.1
+    plain = _simple(model, torch.optim.SGD(model.parameters(), lr=rate), seeds=[0])
+    assert np.ravel(found.rounds[0].losses[:2]) == pytest.approx(np.ravel(plain.rounds[0].losses[:2]), rel=0.01)
+
+
+class Unique(torch.optim.SGD):
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise TypeError("there is only one")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (torch.optim.LBFGS, "LBFGS needs a closure for each step"),
+        (Unique, "cannot be copied: TypeError: there is only"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_tried_is_refused(kind: Any, words: str) -> None:
+    model = nn.Linear(3, 1)
+    with pytest.raises(TaskError, match=words):
+        _simple(model, kind(model.parameters(), lr=0.1))
+
+
 def test_a_rate_of_0_is_no_place_to_begin() -> None:
     model = nn.Linear(3, 1)
     found = _simple(model, torch.optim.SGD(model.parameters(), lr=0.0))
@@ -311,13 +375,13 @@ def test_a_loader_with_persistent_workers_goes_on_with_its_pass() -> None:
     under_way = iter(loader)
     first = next(under_way)[0]
     model = nn.Linear(3, 1)
-    find_lr(model=model, optimizer="adam", loss=functional.mse_loss, loader=loader, steps=5)
+    find_lr(model=model, optimizer="adam", loss=functional.mse_loss, loader=loader, steps=20)
     rest = [batch[0] for batch in under_way]
     assert torch.equal(torch.cat([first, *rest]), x)
 
 
 def _simple(model: nn.Module, optimizer: Any, **more: Any) -> Any:
-    x = torch.randn(32, 3)
+    x = torch.randn(32, 3, generator=torch.Generator().manual_seed(0))
     loader = DataLoader(TensorDataset(x, x.sum(1, keepdim=True)), 8, shuffle=True)
     options: dict[str, Any] = {"model": model, "optimizer": optimizer, "loss": functional.mse_loss, "loader": loader}
     return find_lr(**{**options, "epochs": 5, **more})
@@ -354,7 +418,7 @@ def _scheduled(model: nn.Module) -> Any:
         ({"loss": None}, TypeError, "got no loss"),
         ({"loss": functional.nll_loss}, TaskError, "a training step fails"),
         ({"loss": nn.MSELoss(reduction="none")}, TaskError, "loss must give a scalar tensor"),
-        ({"loss": lambda output, target: output.mean() * float("nan")}, TaskError, "the loss is nan"),
+        ({"loss": lambda output, target: output.mean() * float("nan")}, TaskError, "loss is nan before the first step"),
         ({"loader": []}, TaskError, "loader must not be empty"),
         ({"loader": iter([(torch.ones(1, 3), torch.ones(1, 1))])}, TaskError, "used up after one pass"),
         ({"loader": 3}, TaskError, "data must be arrays, a Dataset, a loader"),

@@ -85,6 +85,39 @@ def test_the_budget_holds_for_every_number_of_rates_and_its_runs_are_as_long_as_
     assert rounds[1].steps > 2 * rounds[0].steps
 
 
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 6, 10, 17, 20, 40, 80])
+@pytest.mark.parametrize("options", [{}, {"rates": 50}, {"budget": 0.2}, {"budget": 3.0}, {"method": "range"}])
+def test_a_short_training_costs_no_more_than_the_budget_or_none(
+    validated: bool, steps: int, options: dict[str, Any]
+) -> None:
+    task = regression() if validated else regression(validation=None)
+    found = find_lr(task, "momentum", steps=steps, **options)
+    budget = options.get("budget", 1.1)
+    assert found.cost.steps <= budget * steps
+    if found.cost.steps:
+        assert min(len(each.rates) for each in found.rounds) >= 2
+        assert "use stepwell.lab.sweep" not in str(found)
+        return
+    least = 3 / steps if options.get("method") else 6 * (1 if validated else 3) / steps
+    if steps <= (1 if validated else 3) and not options.get("method"):
+        least = 3.0
+    assert least > budget
+    assert (found.rate, found.rounds) == (None, ())
+    assert f"even the shortest search costs {math.ceil(100 * least) / 100:g} full runs" in str(found)
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_the_budget_that_is_asked_for_is_enough() -> None:
+    task = regression(validation=None)
+    refused = find_lr(task, "momentum", steps=11)
+    assert refused.reason is not None
+    budget = float(refused.reason.rpartition("=")[2])
+    found = find_lr(task, "momentum", steps=11, budget=budget)
+    assert [len(each.rates) for each in found.rounds] == [3, 3]
+    assert "7 rates take more than the budget" in found.way
+
+
 def test_each_seed_has_the_budget() -> None:
     alone, three = Curve(valley(1e-3)), Curve(valley(1e-3), seeds=(0, 1, 2))
     assert [r.steps for r in two_rounds(alone, 1e-3, 1000, 1.1, 7)] == [
@@ -366,7 +399,8 @@ def _broken() -> nn.Module:
         ({"budget": math.nan}, ValueError, "budget must be"),
         ({"workers": 0}, ValueError, "workers must be an integer ≥ 1; got 0"),
         ({"steps": 0}, ValueError, "steps must be an integer ≥ 1; got 0"),
-        ({"middle": 0.0}, ValueError, "middle must be a finite number > 0"),
+        ({"middle": 0.0}, ValueError, "middle must be a number from 1e-300 to 1e300; got 0"),
+        ({"middle": 1e308}, ValueError, "middle must be a number from 1e-300 to 1e300; got 1e"),
         ({"seeds": 0}, ValueError, "seeds must be an integer ≥ 1; got 0"),
         ({"seeds": []}, ValueError, "seeds must be one or more different integers; got"),
         ({"seeds": [1, 1]}, ValueError, "seeds must be one or more different integers; got"),
@@ -389,7 +423,7 @@ def test_bad_arguments(options: dict[str, Any], error: type[Exception], words: s
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"model": _nan}, "the loss is nan before the first step"),
+        ({"model": _nan}, "loss is nan before the first step"),
         ({"model": _broken}, "the model cannot be built: RuntimeError: no such file"),
         ({"model": nn.Identity}, "no parameter that is trained"),
         ({"loss": lambda output, target: (output - target) ** 2}, "loss must give a scalar tensor"),

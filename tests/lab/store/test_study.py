@@ -110,7 +110,7 @@ def test_resume(kind: str, tmp_path: Path) -> None:
     where = url(kind, tmp_path)
     opened(where, {"rates": 3})  # empty: no obstacle
     opened(where).add(group(0))
-    with pytest.raises(StoreError, match=r"study 'sweep' in .* has 8 runs: --resume goes on with it; --study NAME or"):
+    with pytest.raises(StoreError, match=r"study 'sweep' in .* has 8 runs: resume goes on with it; a study of"):
         opened(where)
     changed = {**SETTINGS, "task": {"name": "digits", "batch": 32}}
     with pytest.raises(StoreError, match=r"other settings: task\.batch is 64 there, 32 here"):
@@ -141,7 +141,7 @@ def test_studies_that_are_not_a_sweeps(tmp_path: Path) -> None:
     optuna.create_study(study_name="empty", storage=where)
     for name in ("theirs", "up"):
         for resume in (False, True):
-            with pytest.raises(StoreError, match=f"study '{name}' in sqlite.* is not a sweep's; --study NAME"):
+            with pytest.raises(StoreError, match=f"study '{name}' in sqlite.* is not a sweep's; a study of"):
                 Store.open(where, name, SETTINGS, resume=resume)
     Store.open(where, "empty", SETTINGS).add([run()])
 

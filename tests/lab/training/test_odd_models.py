@@ -137,6 +137,18 @@ def test_what_python_changes_is_not_frozen_into_a_trace(given: dict[str, Any], m
     assert seen
 
 
+def imported(out: Any, y: Any) -> Any:
+    from torch.nn.functional import mse_loss
+
+    return mse_loss(out, y)
+
+
+def drawn(out: Any, y: Any) -> Any:
+    from random import random
+
+    return random() * (out - y).square().mean()
+
+
 CALLS: list[int] = []
 WEIGHT = torch.tensor([1.0, 2.0])
 
@@ -144,7 +156,7 @@ WEIGHT = torch.tensor([1.0, 2.0])
 @pytest.mark.parametrize(
     ("loss", "fixed"),
     [
-        (nn.functional.mse_loss, True), (nn.CrossEntropyLoss(weight=WEIGHT), True),
+        (nn.functional.mse_loss, True), (nn.CrossEntropyLoss(weight=WEIGHT), True), (imported, True), (drawn, False),
         (lambda out, y: torch.nn.functional.cross_entropy(out, y, weight=WEIGHT), True),
         (lambda out, y: sum(each.abs().mean() for each in (out - y, out)), True),
         (lambda out, y, half=0.5: half * (out - y).square().mean(), True),

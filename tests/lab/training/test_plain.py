@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stepwell.lab import tasks
+from stepwell.lab import find_lr, sweep, tasks
 from stepwell.lab.batches import TaskError
 from stepwell.lab.candidates import choose
+from stepwell.lab.goal import Goal
 from stepwell.lab.randomness import sow
-from stepwell.lab.task import Goal, Task
+from stepwell.lab.task import Task
 from stepwell.lab.training.plain import train
 from stepwell.lab.trial import Trial
 from tests.lab.small import SGD, STEPS, data, model, task
@@ -214,6 +215,30 @@ def test_an_existing_training_is_not_touched() -> None:
     assert all(torch.equal(x, before[name]) for name, x in net.state_dict().items())
     assert not optimizer.state
     assert all(p.grad is None for p in net.parameters())
+
+
+def test_the_optimizer_of_an_existing_training_is_tried_in_the_state_it_was_in() -> None:
+    net = nn.Linear(3, 3).double()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    net(data(8, 2)[0]).sum().backward()
+    optimizer.step()
+    batches = [data(8, 2), data(8, 3)]
+    task = Task.of(net, optimizer, nn.functional.cross_entropy, batches, length=2)
+    own = task.optimizer
+    assert own is not None
+    run = train(task, Trial(own.name, 0.05, 0, 2), {own.name: own})
+    optimizer.zero_grad()
+    for x, y in batches:
+        loss = nn.functional.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert run.curve["loss"][-1] == pytest.approx(loss.item())  # pyright: ignore[reportPossiblyUnboundVariable]
+    assert train(task, Trial(own.name, 0.05, 0, 2), {own.name: own}).loss == run.loss
+    found = find_lr(task, seeds=[0], steps=40)
+    assert (found.optimizer, found.seeds) == ("sgd", (0,))
+    beside = sweep(task, [own, "adam"], rates=1, seeds=1, workers=1)
+    assert {r.optimizer: r.loss for r in beside.runs if r.lr in (own.rate, 1e-3)}["sgd"] == run.loss
 
 
 # What cannot be trained

@@ -10,7 +10,8 @@ from torch import nn
 
 from stepwell import schedules
 from stepwell.lab.candidates import choose, comparable
-from stepwell.lab.task import Task, accuracy
+from stepwell.lab.goal import accuracy
+from stepwell.lab.task import Task
 from stepwell.lab.training import way
 from stepwell.lab.training.drive import drive
 from stepwell.lab.training.plain import one_thread, train
@@ -82,12 +83,22 @@ def test_every_rule_equals_separate_runs() -> None:
         assert distance(run, train(training, run.trial)) < 1e-9, run.trial
 
 
-def test_a_run_that_diverges_leaves_and_the_others_go_on() -> None:
-    training = task(perceptron, every=3)
-    trials = [Trial("gradient_descent", lr, 0, 30) for lr in (0.1, 1e308, 0.2)]
-    found = together(training, [*trials[:2], Trial("nadam", 1e-3, 0, 30), trials[2]])
-    assert [run.status for run in found] == ["done", "diverged", "done", "done"]
-    assert found[1].taken < 30
+@pytest.mark.parametrize("clip_norm", [None, 1e9])
+@pytest.mark.parametrize(("wild", "closed"), [(1, False), (5, True)])
+def test_runs_that_diverge_leave_and_the_others_go_on(
+    wild: int, closed: bool, clip_norm: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few stay in the stack, where nothing is made of them; without many it is closed up."""
+    close_up, sizes = Stacked._close_up, []
+    monkeypatch.setattr(Stacked, "_close_up", lambda self: sizes.append(len(self.alive)) or close_up(self))
+    training = task(perceptron, every=3, clip_norm=clip_norm)
+    rates = [0.1, *[1e308] * wild, 0.2]
+    names = ["gradient_descent"] * (wild + 1) + ["nadam"]
+    trials = [Trial(name, lr, 0, 30) for name, lr in zip(names, rates, strict=True)]
+    found = together(training, [*trials, Trial("momentum", 0.01, 0, 30), Trial("adam", 0.01, 0, 30)])
+    assert [run.status for run in found] == ["done", *["diverged"] * wild, "done", "done", "done"]
+    assert all(run.taken < 30 for run in found[1 : wild + 1])
+    assert bool(sizes) == closed
     for run in found:
         if run.status == "done":
             assert distance(run, train(training, run.trial)) < 1e-9

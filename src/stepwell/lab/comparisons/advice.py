@@ -3,10 +3,11 @@
 import itertools
 import math
 import statistics
+from collections.abc import Iterable
 from dataclasses import replace
 
 from stepwell.lab.comparisons.contest import Contest
-from stepwell.lab.comparisons.judge import Standing, fewest
+from stepwell.lab.comparisons.judge import Standing, fewest, surer
 from stepwell.lab.names import count
 from stepwell.lab.sweeps import answer
 from stepwell.lab.sweeps.sampled import FEW, MORE
@@ -44,7 +45,7 @@ def lines(contest: Contest) -> str:
 def warnings(contest: Contest) -> list[str]:
     """What speaks against the comparison on a task, each with what to do about it."""
     found = [] if contest.results.complete else ["interrupted: this is what was done until then."]
-    found += _seeds(contest)
+    found += _seeds(contest) + _ties(contest)
     if contest.judgement and contest.judgement.noise == math.inf:
         found.append(
             f"some of {contest.leader}'s runs diverged at its best setting: other seeds make any difference, and none "
@@ -57,24 +58,43 @@ def warnings(contest: Contest) -> list[str]:
 
 
 def _seeds(contest: Contest) -> list[str]:
-    normal, any_law = fewest(contest.results.settings["level"])
+    normal, any_law = fewest(contest.results.settings["level"], len(contest.optimizers))
+    among = f" among {len(contest.optimizers)} optimizers" if len(contest.optimizers) > 2 else ""
     seeds = len(contest.results.settings["confirmation"])
     if seeds >= any_law:
         return []
-    needs = f"{any_law} are needed for a claim that does not take differences to be normal: --seeds {any_law}"
+    needs = f"{any_law} are needed for a claim{among} that does not take differences to be normal: --seeds {any_law}"
     nothing = f"{count(seeds, 'seed')} cannot show a difference, and every pair is a tie; {normal} can, {needs}."
     return [nothing if seeds < normal else f"{count(seeds, 'seed')} are few; {needs}."]
 
 
+def _ties(contest: Contest) -> list[str]:
+    """Why an optimizer is a tie though its interval is all above 0."""
+    standings = contest.judgement.standings if contest.judgement else ()
+    names = [each.optimizer for each in standings if each.verdict == "tie" and each.against and each.against.sign]
+    if not names or not contest.judgement:
+        return []
+    needed = 100 * surer(contest.judgement.each)
+    return [
+        f"{_list(names)}: a tie, though the interval is above 0: a difference within the noise floor counts only if an "
+        f"interval at {needed:.4g} % is above 0, too."
+    ]
+
+
 def _edge(contest: Contest, name: str, ends: dict[str, str]) -> str:
     ranges = _list([f"the {end}est {_word(key)} that was tried" for key, end in ends.items()])
-    return f"its best setting has {ranges}, and a better one may lie beyond; {_wider(contest)}"
+    return f"its best setting has {ranges}, and a better one may lie beyond; {_wider(contest, ends)}"
 
 
-def _wider(contest: Contest) -> str:
-    """What widens the space of all optimizers alike."""
+def _wider(contest: Contest, ends: Iterable[str]) -> str:
+    """What widens the space of these hyperparameters, where it can be for all optimizers alike."""
     if contest.results.settings["sampler"]:
-        return "a `stepwell.lab.candidates.Candidate` with another `rate` has another middle of its range."
+        rate = "a `stepwell.lab.candidates.Candidate` with another `rate` has another middle of its range"
+        others = [_word(key) for key in ends if key != "lr"]
+        fixed = (
+            f"the range of {_list(others)} is fixed; a function that makes the optimizer with another can be compared"
+        )
+        return "; ".join([rate] * ("lr" in ends) + [fixed] * bool(others)) + "."
     tried = contest.results.settings["rates"]
     decades = (tried - 1) / per_decade(tried) + 2
     more = next(rates for rates in itertools.count(tried) if (rates - 1) / per_decade(rates) >= decades)
@@ -98,13 +118,14 @@ def _narrow(contest: Contest, name: str) -> str:
     return (
         f"{name} loses to {_list(beaten)}, though it is the same{decay} where ε is large and the learning rate in "
         f"proportion ({INCLUSION}): its space was too narrow, for {' and '.join(filter(None, (searched, ends)))}. "
-        f"{_search_more(contest, missing)}"
+        f"{_search_more(contest, name, missing)}"
     )
 
 
-def _search_more(contest: Contest, missing: list[str]) -> str:
+def _search_more(contest: Contest, name: str, missing: list[str]) -> str:
     if not missing:
-        return _wider(contest).capitalize()
+        words = _wider(contest, contest.edges(name))
+        return words[0].upper() + words[1:]
     trials = max(MORE, contest.results.settings["rates"])
     return (
         f'--sampler qmc --trials {trials} (in Python sampler="qmc", trials={trials}) searches the rate, the momentum '

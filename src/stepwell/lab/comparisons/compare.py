@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from stepwell.domain import at_least, check
-from stepwell.lab.candidates import Make
+from stepwell.lab.candidates import Make, choose
 from stepwell.lab.comparisons.comparison import Comparison
 from stepwell.lab.comparisons.contest import Contest
 from stepwell.lab.comparisons.judge import fewest
@@ -110,15 +110,16 @@ def planned(
     tuned_on = seeds_of("tuning_seeds", tuning_seeds)
     fresh = seeds_of("seeds", seeds, tuned_on)
     again = seeds_of("again", len(fresh), [*tuned_on, *fresh])
+    compared = list(choose(optimizers))
+    if len(compared) < 2:
+        raise ValueError(f"optimizers must be two or more, to be compared; got {compared[0]} alone")
     if len(fresh) < 2:
-        least, of_any_law = fewest(level)
+        least, of_any_law = fewest(level, len(compared))
         needs = f"a claim at {100 * level:g} % needs {least}, and {of_any_law} where differences are not normal"
         raise ValueError(f"seeds must be 2 or more; got {len(fresh)}: one cannot tell optimizers apart, and {needs}")
     found = []
     for task in chosen:
         search = Search(task, optimizers, trials, tuned_on, epochs, workers)
-        if len(search.optimizers) < 2:
-            raise ValueError(f"optimizers must be two or more, to be compared; got {search.optimizers[0]} alone")
         tuning = _tuning(search, trials, None if sampler == GRID else sampler)
         search.strategy = Rounds(tuning, search.optimizers, tuned_on, fresh, again, search.steps)
         search.planned = search.strategy.expected([])

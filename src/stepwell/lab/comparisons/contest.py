@@ -1,6 +1,7 @@
 """The comparison on one task: what its runs say, each part computed from them when it is asked for."""
 
 import functools
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -8,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 from stepwell.lab.comparisons.judge import Judgement, judge
 from stepwell.lab.comparisons.rounds import of_seeds, paired, tuned
+from stepwell.lab.goal import Goal
 from stepwell.lab.statistics import expected_best
 from stepwell.lab.statistics.budget import Reached, time_to_target
 from stepwell.lab.sweeps.results import Results
 from stepwell.lab.sweeps.strategy import Point, medians
-from stepwell.lab.task import Goal
 from stepwell.lab.trial import Run
 
 QUARTERS = (0.25, 0.5, 0.75)
@@ -175,18 +176,13 @@ class Contest:
 
 def steps_to(goal: Goal, runs: Sequence[Run]) -> Reached:
     """When runs reach a goal, by their measurements."""
-    sign = 1 if goal.metric == "loss" else -1
-    return time_to_target([(run.curve["step"], _values(run, goal.metric)) for run in runs], sign * goal.value)
+    return time_to_target([(run.curve["step"], _short_of(goal, run)) for run in runs], 0.0)
 
 
-def _values(run: Run, metric: str) -> list[float]:
-    """What a run measured, less being better; infinite where it diverged."""
-    losses = run.curve["loss"]
-    if metric == "loss":
-        return [math.inf if loss is None else loss for loss in losses]
-    scores = run.curve["metric"] + [None] * (len(losses) - len(run.curve["metric"]))
-    pairs = zip(losses, scores, strict=True)
-    return [math.inf if loss is None or score is None else -score for loss, score in pairs]
+def _short_of(goal: Goal, run: Run) -> list[float]:
+    """For each measurement 0 if the goal is reached, 1 if it is not, infinite where the run diverged."""
+    pairs = itertools.zip_longest(run.curve["loss"], run.curve["metric"])
+    return [math.inf if loss is None else float(not goal.reached(loss, score)) for loss, score in pairs]
 
 
 def _luck(losses: Sequence[float]) -> Luck:

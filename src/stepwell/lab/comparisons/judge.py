@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from stepwell.lab.statistics import Interval, differences, interval, noise_floor, ranking, verdict
+from stepwell.lab.statistics import Interval, differences, interval, level_of_a_pair, noise_floor, ranking, verdict
 
 SURER = 5  # how much less often a claim may be wrong that is within the noise floor
 Verdict = Literal["best", "tie", "slightly worse", "worse"]
@@ -87,7 +87,7 @@ def judge(
     order = ranking(losses, level=level)
     first = order[0].name
     noise = None if again is None else noise_floor(losses[first], again, level)
-    each = 1 - (1 - level) / math.comb(len(losses), 2)
+    each = level_of_a_pair(level, len(losses))
 
     def standing(name: str, mean: float) -> Standing:
         if name == first:
@@ -102,14 +102,23 @@ def _verdict(losses: Sequence[float], other: Sequence[float], noise: float, leve
     """Whether an optimizer is worse than another."""
     if verdict(losses, other, noise, level) == "worse":
         return "worse"
-    return "slightly worse" if verdict(losses, other, level=1 - (1 - level) / SURER) == "worse" else "tie"
+    return "slightly worse" if verdict(losses, other, level=surer(level)) == "worse" else "tie"
 
 
-def fewest(level: float = 0.95) -> tuple[int, int]:
+def surer(level: float) -> float:
+    """The level of an interval that shows a difference within the noise floor."""
+    return 1 - (1 - level) / SURER
+
+
+def fewest(level: float = 0.95, optimizers: int = 2) -> tuple[int, int]:
     """How many seeds a claim needs at least: where differences are taken to be normal, and with symmetry alone.
 
-    >>> fewest(0.95)
-    (3, 6)
+    Args:
+        level: of the whole comparison, of so many `optimizers`: see `judge`.
+
+    >>> fewest(0.95), fewest(0.95, optimizers=8)
+    ((3, 6), (3, 11))
     """
+    level = level_of_a_pair(level, optimizers)
     normal = next(n for n in itertools.count(1) if interval([1 + 1e-6 * k for k in range(n)], level).sign)
     return normal, max(normal, math.ceil(1 - math.log2(1 - level) - 1e-9))

@@ -1,6 +1,7 @@
 """How long a training step takes, of each optimizer alone."""
 
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping
@@ -28,18 +29,22 @@ def step_seconds(task: Task, candidates: Mapping[str, Candidate], trials: Mappin
             for _ in range(FIRST):
                 next(loop)
         for _, (name, loop) in itertools.product(range(ROUNDS), loops.items()):
-            count, began = 0, time.perf_counter()
-            while (spent := time.perf_counter() - began) < BLOCK or not count:
-                next(loop)
-                count += 1
-            times[name].append(spent / count)
+            spent, began = [], time.perf_counter()
+            while time.perf_counter() - began < BLOCK or not spent:
+                spent.append(next(loop))
+            times[name].append(statistics.fmean(spent))
     return {name: statistics.median(each) for name, each in times.items()}
 
 
-def _steps(task: Task, candidate: Candidate, trial: Trial) -> Iterator[None]:
-    """Training without end, a step at a time."""
-    learner = Plain(task, candidate, trial)
-    sow(trial.seed, 1)
-    for batch in task.source.passes(trial.seed):
-        learner.step(batch)
-        yield
+def _steps(task: Task, candidate: Candidate, trial: Trial) -> Iterator[float]:
+    """The seconds of each step of the trial's run, without end: after its last, or a diverged one, it begins anew."""
+    while True:
+        learner = Plain(task, candidate, trial)
+        sow(trial.seed, 1)
+        batches = task.source.passes(trial.seed)
+        for _ in range(trial.steps):
+            began = time.perf_counter()
+            loss = learner.step(next(batches))
+            yield time.perf_counter() - began
+            if not math.isfinite(float(loss)):
+                break

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Self
 
-from stepwell.domain import Positive, at_least, check, optional
+from stepwell.domain import Domain, Positive, at_least, check, optional
 from stepwell.lab.candidates import Candidate
 from stepwell.lab.task import Task
 from stepwell.lab.training import way
 from stepwell.lab.trial import Trial, seeds_of
 
 USUAL = 1e-3  # the rate about which a search begins, where an optimizer's own is 0
+MIDDLE = Annotated[float, Domain("a number from 1e-300 to 1e300", lambda x: 1e-300 <= x <= 1e300)]  # rates are about it
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Asked:
         """The arguments of `find_lr`, checked with what they are asked of."""
         budget = check(Positive, "budget", budget)
         rates, workers = at_least(3).check("rates", rates), at_least(1).check("workers", workers)
-        middle, steps = optional(Positive, "middle", middle), optional(at_least(1), "steps", steps)
+        steps = optional(at_least(1), "steps", steps)
         chosen, others = None if seeds is None else seeds_of("seeds", seeds), _hyper(candidate, hyper or {})
-        middle = middle or candidate.rate or USUAL
+        middle = float(check(MIDDLE, "middle", (candidate.rate or USUAL) if middle is None else middle))
         trial = Trial(candidate.name, middle, chosen[0] if chosen else 0, 1, others)
         way.check(task, {candidate.name: candidate}, trial)
         return cls(steps or task.steps(), chosen, budget, rates, middle, others, workers)

@@ -39,7 +39,7 @@ def existing_training(
             model.train()
         loss = copy.deepcopy(loss) if isinstance(loss, torch.nn.Module) else loss
         try:
-            task = Task.of(model, optimizer, loss, loader_of_its_own(loader), **{"name": type(model).__name__, **more})
+            task = Task.of(model, None, loss, loader_of_its_own(loader), **{"name": type(model).__name__, **more})
         except TypeError as error:
             raise TypeError(f"find_lr: {error}") from error
         if not isinstance(optimizer, torch.optim.Optimizer):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
-    from stepwell.lab.candidates import Make
+    from stepwell.lab.candidates import Candidate, Make
     from stepwell.rule import Rule
 
 METHODS = {"sweep": swept, "range": ranged}
@@ -23,7 +23,7 @@ METHODS = {"sweep": swept, "range": ranged}
 
 def find_lr(
     task: Task | None = None,
-    optimizer: "str | Rule | Make | Optimizer" = "adam",
+    optimizer: "str | Rule | Candidate | Make | Optimizer | None" = None,
     *,
     model: "nn.Module | None" = None,
     loss: Callable[[Any, Any], Any] | None = None,
@@ -46,18 +46,22 @@ def find_lr(
     `method="range"` is the classic range test: quick, and often wrong.
 
     An existing training is its `model`, `optimizer`, `loss` and `loader`. The runs are of copies: weights, buffers,
-    gradients, training mode, the optimizer's state and groups, the loader's generators and those of Python, NumPy and
-    torch are the same to the last bit afterwards, also when it fails or is interrupted.
+    gradients, training mode, the optimizer's state and groups, and the generators of Python, NumPy and torch are the
+    same to the last bit afterwards, also when it fails or is interrupted; and so is what the loader leads to by
+    attributes, closures and the like, generators, counters and orders, as `stepwell.lab.rates.reachable` says.
 
     Args:
         task: what is trained, if it is no existing training.
-        optimizer: a rule, its name, or a function from parameters and `lr=…` to a torch optimizer; of an existing
-            training also any torch optimizer, in the state it is in.
+        optimizer: a rule, its name, or a function from parameters and `lr=…` to a torch optimizer; None: the task's
+            own (see `Task.of`), or "adam"; of an existing training also any torch optimizer whose step needs no
+            closure, in the state it is in, without its hooks. Of several groups the largest rate is searched, and the
+            others keep their proportion to it.
         model, loss, loader: of an existing training; see `Task.of`.
         steps: of a full run; None: the task's own.
         seeds: of weights, order of data and dropout: how many, from 0, or which. None: one; where runs are stacked,
             as many up to 5 as have time in the budget.
-        budget: what the runs may cost, in full runs for each seed.
+        budget: what the runs may cost, in full runs for each seed. Where full runs are of a few steps, fewer rates
+            are tried; where even those cost more, none is, and `reason` says so.
         rates: how many the first round tries, over four decades, before it goes on at an end.
         middle: the rate about which the first round is; None: the optimizer's own.
         hyper: other hyperparameters by name.
@@ -91,13 +95,13 @@ def find_lr(
     if task is not None:
         if given := [name for name, value in {**parts, **more}.items() if value is not None]:
             raise TypeError(f"{given[0]} belongs to an existing training; got a task beside it")
-        candidate = candidate_of(optimizer)
+        candidate = candidate_of(optimizer or task.optimizer or "adam")
         return METHODS[method](task, candidate, Asked.of(task, candidate, **options))
     if missing := [name for name, value in parts.items() if value is None]:
         raise TypeError(f"find_lr needs a task, or model, loss and loader of an existing training; got no {missing[0]}")
     assert model is not None
     assert loss is not None
-    with existing_training(model, optimizer, loss, loader, **more) as (task, candidate, own):
+    with existing_training(model, optimizer or "adam", loss, loader, **more) as (task, candidate, own):
         if hyper and hasattr(optimizer, "param_groups"):
             raise TypeError(f"hyper belongs to a rule, and {candidate.name} has its own; got {hyper!r}")
         options["hyper"] = own or hyper

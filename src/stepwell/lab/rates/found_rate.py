@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from stepwell.lab.names import count
+from stepwell.lab.rates.asked import Asked
 from stepwell.lab.statistics import Basin
 
 ROWS = 12  # of a round that are printed, at most
@@ -39,7 +41,7 @@ class Cost:
     Attributes:
         steps: of all runs, together. full: steps of a full run.
         seconds: from call to answer, measuring and preparing included.
-        full_seconds: what the steps of a full run take by themselves, estimated from a few.
+        full_seconds: what the steps of a full run take by themselves, estimated from a few; NaN if none was taken.
         stacked: whether runs were trained as one; then steps do not tell what they cost.
     """
 
@@ -69,7 +71,7 @@ class FoundRate:
         edge: the rate from which on training ends above the loss with which it began; None if none did.
         short_rate: the best of the longest round, before it was moved to full runs; None where there is none.
         drift: the power of the length with which the best rate falls: rate = short_rate·(full/steps)^−drift.
-        seeds: which were tried. rounds: what was tried. cost: what it took. way: how it was done, and why.
+        seeds: which were tried. rounds: what was tried, if anything. cost: what it took. way: how it was done, and why.
     """
 
     optimizer: str
@@ -132,8 +134,33 @@ class FoundRate:
 
     def _cost(self) -> str:
         cost = self.cost
+        if not cost.steps:
+            return self.way
         text = f"{cost.runs:.2f} full runs: {cost.steps} steps in {_seconds(cost.seconds)}"
         return f"{text}; the {cost.full} of a full run take about {_seconds(cost.full_seconds)} ({self.way})"
+
+
+def too_short(task: str, optimizer: str, method: str, asked: Asked, cost: float) -> FoundRate:
+    """The answer where full runs are so short that the shortest search costs more than it may; nothing is trained."""
+    needed = math.ceil(100 * cost) / 100
+    what = f"full runs have {count(asked.full, 'step')}, too few for a budget of {asked.budget:g}: even the shortest"
+    return FoundRate(
+        optimizer=optimizer,
+        task=task,
+        method=method,
+        rate=None,
+        reason=f"{what} search costs {needed:g} full runs; use stepwell.lab.sweep, or budget={needed:g}",
+        interval=None,
+        interval_reason="there is no clear answer",
+        basin=None,
+        edge=None,
+        short_rate=None,
+        drift=0.0,
+        seeds=tuple(asked.seeds or [0]),
+        rounds=(),
+        cost=Cost(0, asked.full, 0.0, math.nan, stacked=False),
+        way="nothing was trained",
+    )
 
 
 def short(rate: float) -> str:

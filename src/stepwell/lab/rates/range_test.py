@@ -16,7 +16,7 @@ from stepwell.lab.batches import TaskError
 from stepwell.lab.candidates import Candidate
 from stepwell.lab.randomness import preserved, sow
 from stepwell.lab.rates.asked import Asked
-from stepwell.lab.rates.found_rate import Cost, FoundRate, Round
+from stepwell.lab.rates.found_rate import Cost, FoundRate, Round, too_short
 from stepwell.lab.task import Task
 from stepwell.lab.training.plain import Plain, one_thread
 from stepwell.lab.trial import Trial
@@ -26,6 +26,7 @@ SHORTEST, LONGEST = 100, 1000  # steps, about one pass
 SMOOTHING = 0.95  # of the exponential average
 RISEN = 3.0  # times the first loss: how far above it a run has diverged
 CERTAIN = 2.0  # standard errors by which the loss has to fall
+LEAST = 2  # rates of a run
 ROUNDING = 1e-6  # of a loss in single precision
 SETTLED = 20  # steps until a smoothed loss is a mean of enough losses to be compared with the next
 
@@ -77,7 +78,9 @@ def ranged(task: Task, candidate: Candidate, asked: Asked) -> FoundRate:
     """The rate that a range test suggests: the steepest."""
     began = time.perf_counter()
     seed = (asked.seeds or [0])[0]
-    most = max(2, math.floor(asked.budget * asked.full))
+    most = math.floor(asked.budget * asked.full * (1 + 1e-9)) - 1  # one more shows the loss after the last
+    if most < LEAST:
+        return too_short(task.name, candidate.name, "range", asked, (LEAST + 1) / asked.full)
     seen = range_test(task, candidate, seed, asked.hyper, asked.middle, most)
     seconds = time.perf_counter() - began
     rate = seen.steepest

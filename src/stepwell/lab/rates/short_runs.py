@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from stepwell.lab.batches import explained
 from stepwell.lab.candidates import Candidate
 from stepwell.lab.randomness import preserved, sow
 from stepwell.lab.rates.found_rate import Round
@@ -31,6 +32,7 @@ DECADES = 4.0  # that the first round's rates are over
 FIRST = 0.2  # of the budget: what the first round has
 FARTHER = 4  # rates that the first round goes on, at most
 SECOND = 5  # rates of the second round, at most
+LEAST = 3  # rates of a round: fewer have none inside
 THEORY = 0.5  # the power with which the best rate falls
 SHORTEST = 3  # steps of a run whose training loss is its result: the first loss is that of the untrained model
 
@@ -93,12 +95,22 @@ class ShortRuns:
 
     def whole(self, full: int, steps: float) -> int:
         """The length of runs: so many steps, rounded down, but no more than a full run's and not too few for a loss."""
-        return min(max(math.floor(steps), 1 if self.task.held_out is not None else SHORTEST), full)
+        return min(max(math.floor(steps), shortest(self.task)), full)
 
     def close(self) -> None:
         """End the processes, if there are any."""
         if self._workers:
             self._workers.close()
+
+
+def shortest(task: Task) -> int:
+    """Steps of a run that is long enough for a result."""
+    return 1 if task.held_out is not None else SHORTEST
+
+
+def least(task: Task, full: int) -> float:
+    """What the smallest search costs, in full runs: two rounds of the shortest runs, or one if those are full ones."""
+    return 2 * LEAST * shortest(task) / full if shortest(task) < full else LEAST
 
 
 def sparsely_measured(task: Task, full: int) -> Task:
@@ -121,7 +133,8 @@ def untrained(task: Task, seed: int, steps: int) -> float:
         model = task.fresh(seed)
         sow(seed, 1)
         batches = itertools.islice(task.source.passes(seed), steps - quarter(steps), steps)
-        return float(np.mean([float(task.evaluate(model, batch)[0]) for batch in batches]))
+        with explained("a training step fails"):
+            return float(np.mean([float(task.evaluate(model, batch)[0]) for batch in batches]))
 
 
 def quarter(steps: int) -> int:
@@ -132,21 +145,32 @@ def quarter(steps: int) -> int:
 def two_rounds(runs: ShortRuns, middle: float, full: int, budget: float, count: int) -> list[Round]:
     """Both rounds; the first alone if nothing was learnt in it, or its runs were full ones.
 
+    Where the shortest runs are too long for so many, rounds have fewer rates, the first one over as many decades.
+
     Args:
         middle: the rate that the first round is about. full: steps of a full run.
-        budget: full runs, for each seed. count: rates of the first round.
+        budget: full runs, for each seed, `least` or more. count: rates of the first round.
     """
-    factor = 10 ** (DECADES / (count - 1))
     steps = runs.whole(full, FIRST * budget * full / count)
+    most = _affordable(budget * full, steps) - (LEAST if steps < full else 0)
+    count, most = min(count, most), min(count + FARTHER, most)
+    factor = 10 ** (DECADES / (count - 1))
     grid = [middle * factor**k for k in range(-((count - 1) // 2), count // 2 + 1)]
-    first = runs.round(grid, factor, count + FARTHER, steps)
+    first = runs.round(grid, factor, most, steps)
     best = best_rate(first.rates, first.means, 0.0, first.initial)
     if best.lowest is None or not best.loss < first.initial or steps == full:
         return [first]
-    longer = runs.whole(full, (budget * full - runs.taken / len(runs.seeds)) / SECOND)
+    left = budget * full - runs.taken / len(runs.seeds)
+    longer = runs.whole(full, left / SECOND)
+    most = min(SECOND, _affordable(left, longer))
     middle = (best.rate or best.lowest) * (longer / steps) ** -THEORY
-    wide, factor = (2 if runs.way.stacked else 1), math.sqrt(factor)
-    return [first, runs.round([middle * factor**k for k in range(-wide, wide + 1)], factor, SECOND, longer)]
+    wide, factor = (2 if runs.way.stacked and most == SECOND else 1), math.sqrt(factor)
+    return [first, runs.round([middle * factor**k for k in range(-wide, wide + 1)], factor, most, longer)]
+
+
+def _affordable(steps: float, length: int) -> int:
+    """How many runs of that length so many steps are."""
+    return math.floor(steps / length * (1 + 1e-9))
 
 
 def drift(rounds: Sequence[Round]) -> float:

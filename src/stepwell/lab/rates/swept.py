@@ -10,8 +10,8 @@ import numpy as np
 from stepwell.lab.candidates import Candidate
 from stepwell.lab.names import count
 from stepwell.lab.rates.asked import Asked
-from stepwell.lab.rates.found_rate import Cost, FoundRate, Round
-from stepwell.lab.rates.short_runs import DECADES, ShortRuns, drift, lowest, sparsely_measured, two_rounds
+from stepwell.lab.rates.found_rate import Cost, FoundRate, Round, too_short
+from stepwell.lab.rates.short_runs import DECADES, ShortRuns, drift, least, lowest, sparsely_measured, two_rounds
 from stepwell.lab.statistics import BestRate, best_rate, divergence_edge, interval, seed_noise
 from stepwell.lab.statistics import basin as basin_of
 from stepwell.lab.task import Task
@@ -28,6 +28,8 @@ ALONE = Way(False, 1, 1, 1, "one run after the other")
 
 def swept(task: Task, candidate: Candidate, asked: Asked) -> FoundRate:
     """Find the rate by two rounds of short runs."""
+    if (cost := least(task, asked.full)) > asked.budget * (1 + 1e-9):
+        return too_short(task.name, candidate.name, "sweep", asked, cost)
     began = time.perf_counter()
     task, full = sparsely_measured(task, asked.full), asked.full
     grid = np.geomspace(asked.middle, asked.middle * 10**-DECADES, asked.rates).tolist()
@@ -47,7 +49,10 @@ def swept(task: Task, candidate: Candidate, asked: Asked) -> FoundRate:
         runs.close()
     plain = plain or runs.seconds / runs.taken
     cost = Cost(runs.taken, full, time.perf_counter() - began, plain * full, way.stacked)
-    return answer(task.name, candidate.name, rounds, seeds, cost, way.reason)
+    reason = way.reason
+    if len(rounds[0].rates) < asked.rates:
+        reason += f"; {asked.rates} rates take more than the budget"
+    return answer(task.name, candidate.name, rounds, seeds, cost, reason)
 
 
 def _seconds_a_step(task: Task, candidate: Candidate, trials: Sequence[Trial], *, stacked: bool) -> float:

@@ -18,6 +18,7 @@ from stepwell.lab.statistics.intervals import interval as interval
 from stepwell.lab.statistics.paired import Place as Place
 from stepwell.lab.statistics.paired import Verdict as Verdict
 from stepwell.lab.statistics.paired import differences as differences
+from stepwell.lab.statistics.paired import level_of_a_pair as level_of_a_pair
 from stepwell.lab.statistics.paired import noise_floor as noise_floor
 from stepwell.lab.statistics.paired import ranking as ranking
 from stepwell.lab.statistics.paired import verdict as verdict

@@ -137,7 +137,7 @@ def ranking(
         counts = {name: len(values) for name, values in runs.items()}
         raise ValueError(f"losses_by_name must have optimizers, each with a loss for each seed; got {counts}")
     if together and len(runs) > 1:
-        level = 1 - (1 - level) / math.comb(len(runs), 2)
+        level = level_of_a_pair(level, len(runs))
     best, *others = sorted(runs, key=lambda name: _standing(runs[name], statistic))
     found, first = [Place(best, 1, _standing(runs[best], statistic)[0], None)], best
     for name in others:
@@ -147,6 +147,15 @@ def ranking(
         place = len(found) + 1 if apart else found[-1].place
         found.append(Place(name, place, _standing(runs[name], statistic)[0], against))
     return found
+
+
+def level_of_a_pair(level: float, optimizers: int) -> float:
+    """The level of each of m(m−1)/2 pairs, 1 − (1−level)/(m(m−1)/2), such that `level` is of them all (Bonferroni).
+
+    >>> round(level_of_a_pair(0.95, 2), 4), round(level_of_a_pair(0.95, 5), 4)
+    (0.95, 0.995)
+    """
+    return 1 - (1 - level) / math.comb(optimizers, 2)
 
 
 def _verdict(found: Interval, noise: float) -> Verdict:

@@ -48,6 +48,13 @@ def opened(url: str | None, timeout: float) -> "BaseStorage":
         return _database(url, timeout)
 
 
+def beside(folder: Path) -> str:
+    """The URL of the SQLite database study.db in a folder, whatever signs its name has."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(folder / "study.db")).render_as_string()
+
+
 def place(url: str | None) -> str:
     """What to call a storage in a message, without its password."""
     from sqlalchemy import make_url

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage
 
-__all__ = ["Store", "StoreError"]
+__all__ = ["SettingsError", "Store", "StoreError"]
 
 SETTINGS = "stepwell_settings"  # the attribute of a study that says what the sweep was asked for
-ANOTHER = "--study NAME or another --storage starts a new one"
+KNOWN_LATER = ("task", "foreign")  # settings that the first studies have not
+ANOTHER = "a study of another name, or another storage, starts anew"
+
+
+class SettingsError(StoreError):
+    """A study's runs are of a sweep that was asked for something else."""
 
 
 class Store:
@@ -86,15 +91,18 @@ class Store:
         return store
 
     @staticmethod
-    def names(url: str, task: str, timeout: float = 30.0) -> list[str]:
-        """The studies at a place whose names are a task's, or begin with it and a space; in the order of the alphabet.
+    def names(url: str, begin: str, task: str, timeout: float = 30.0) -> list[str]:
+        """The studies at a place that are called so, or so and more after a space, the last that was made last.
+
+        Those that say that they are of another task are left out.
 
         Errors: `StoreError` if the place cannot be opened or is something else.
         """
         storage = storages.opened(url, timeout)
         with explained(url):
-            found = [study.study_name for study in storage.get_all_studies()]
-        return sorted(name for name in found if name.partition(" ")[0] == task)
+            found = sorted(storage.get_all_studies(), key=lambda study: study._study_id)
+        called = [study for study in found if f"{study.study_name} ".startswith(f"{begin} ")]
+        return [study.study_name for study in called if _task_of(study.user_attrs.get(SETTINGS), task) == task]
 
     def runs(self) -> list[Run]:
         """All runs in the study, in the order in which they were added; of each trial the first.
@@ -147,17 +155,29 @@ class Store:
             with explained(self.url):
                 self.study.set_user_attr(SETTINGS, self.settings)
         elif not resume:
-            raise StoreError(f"{self} has {count(len(runs), 'run')}: --resume goes on with it; {ANOTHER}")
+            raise StoreError(f"{self} has {count(len(runs), 'run')}: resume goes on with it; {ANOTHER}")
         else:
             self._check_settings()
 
     def _check_settings(self) -> None:
-        """StoreError if the study's settings are not, or no longer, those of this sweep."""
+        """SettingsError if the study's settings are not, or no longer, those of this sweep."""
         with explained(self.url):
             stored = self.study.user_attrs.get(SETTINGS)
+        unknown = [key for key in KNOWN_LATER if key in self.settings and key not in (stored or {})]
+        if unknown and stored == {key: value for key, value in self.settings.items() if key not in unknown}:
+            why = "which did not keep what the task was: whether its runs are of this one cannot be told"
+            raise SettingsError(f"{self} is of an earlier Stepwell, {why}; {ANOTHER}")
         if stored != self.settings:
             where, theirs, ours = _difference(stored, self.settings)
-            raise StoreError(f"{self} was begun with other settings: {where} is {theirs} there, {ours} here; {ANOTHER}")
+            raise SettingsError(
+                f"{self} was begun with other settings: {where} is {theirs} there, {ours} here; {ANOTHER}"
+            )
+
+
+def _task_of(settings: Any, unsaid: str) -> str:
+    """The name of the task that a study's settings are of."""
+    task = settings.get("task") if isinstance(settings, dict) else None
+    return task.get("name", unsaid) if isinstance(task, dict) else unsaid
 
 
 def _first(runs: Iterable[Run]) -> dict[Trial, Run]:
@@ -176,7 +196,7 @@ def _difference(stored: Any, given: Any) -> tuple[str, str, str]:
     theirs, ours = dict(_leaves(stored)), dict(_leaves(given))
     missing = object()
     path = next(path for path in [*ours, *theirs] if ours.get(path, missing) != theirs.get(path, missing))
-    shown = [json.dumps(each[path]) if path in each else "missing" for each in (theirs, ours)]
+    shown = [json.dumps(each[path], ensure_ascii=False) if path in each else "missing" for each in (theirs, ours)]
     return ".".join(map(str, path)), shown[0], shown[1]
 
 

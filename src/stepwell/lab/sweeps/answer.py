@@ -1,7 +1,9 @@
 """The answer of a search in a sentence, and the lines that use it."""
 
+import ast
 import math
 
+from stepwell import schedules
 from stepwell.door import class_name
 from stepwell.lab.names import count
 from stepwell.lab.sweeps.results import Results, Standing
@@ -32,18 +34,23 @@ def sentence(results: Results) -> str:
 
 
 def lines(results: Results) -> str:
-    """Python that makes the best optimizer for `model`; empty where nothing was found, or the optimizer is no rule."""
+    """Python that makes the best optimizer for `model`; empty where nothing was found, or it is none of this library's.
+
+    A schedule that is none of this library's is named in a comment.
+    """
     places = results.ranking()
-    if not places or not math.isfinite(places[0].loss.median) or places[0].optimizer not in named:
+    if not places or not math.isfinite(places[0].loss.median) or not _is_rule(results, places[0].optimizer):
         return ""
     first, task = places[0], results.task
     rule = named[first.optimizer]
     rate = f"{first.lr:g}"
     imports = []
-    if task["schedule"]:
-        imports = ["from stepwell import schedules"]
-        names = task["schedule"].replace(").then(", ").then(schedules.")
-        rate += f" * schedules.{names}"
+    if given := task["schedule"]:
+        if followed := _expression(given):
+            imports = ["from stepwell import schedules"]
+            rate += f" * {followed}"
+        else:
+            imports = [f"# times the schedule of the task, {' '.join(given.split())}"]
     hyper = "".join(f", {name}={value:.6g}" for name, value in first.hyper.items())
     clip = f", clip_norm={task['clip_norm']:g}" if task["clip_norm"] else ""
     imports += [f"from stepwell.rules import {rule.name}", "from stepwell.torch import from_rule"]
@@ -60,6 +67,32 @@ def own_class(name: str) -> str:
 
     own = class_name(named[name])
     return own if getattr(getattr(door, own, None), "rule", None) is named[name] else ""
+
+
+def _is_rule(results: Results, name: str) -> bool:
+    return name in named and name not in results.settings.get("foreign", {})
+
+
+def _expression(schedule: str) -> str:
+    """A schedule's `repr` as Python, with the names from `schedules`; empty if it has any other.
+
+    >>> _expression("0.5 * warmup(10).then(cosine(steps=9, rate=1.0, end=0.0))")
+    '0.5 * schedules.warmup(10).then(schedules.cosine(steps=9, rate=1.0, end=0.0))'
+    >>> _expression("mine.<locals>.<lambda>"), _expression("mine(steps=3)")
+    ('', '')
+    """
+    try:
+        tree = ast.parse(schedule, mode="eval")
+    except SyntaxError:
+        return ""
+    if not any(isinstance(part, ast.Call) for part in ast.walk(tree)):
+        return ""
+    for part in ast.walk(tree):
+        if isinstance(part, ast.Name):
+            if part.id not in schedules.named():
+                return ""
+            part.id = f"schedules.{part.id}"
+    return ast.unparse(tree)
 
 
 def setting(place: Standing) -> str:

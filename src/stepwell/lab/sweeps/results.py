@@ -9,12 +9,15 @@
     task         name, about, measured (what the loss is called, with its unit), metric_name, lowest (the least loss
                  there can be), goal {metric, value, words} or null, batch, schedule, clip_norm
     settings     optimizers, seeds, steps (of a whole run), rates (of the grid, before it was extended), halving,
-                 trials, sampler; way {stacked, size, workers, reason}: how it was done, or null
+                 trials, sampler; foreign, by name what makes those optimizers that are not this library's; task, by
+                 which its runs are known: see `stepwell.lab.sweeps.fingerprint`; way {stacked, size, workers, reason}:
+                 how it was done, or null
     ranking      from best to worst, an object for each optimizer at its best setting, by whole runs alone:
                  optimizer, lr, hyper (other hyperparameters by name), edge (true if no rate beyond that one was
                  tried), tied (true if the first is not told from it), seeds (how many), loss and metric {median, low,
-                 high}, gap {mean, low, high}: its loss above the first's, paired by seed, with a 95 % interval, or
-                 null; goal_step (median over seeds, null if most did not get there), goal_reached (at how many seeds)
+                 high}, the metric of the runs that did not diverge, or null; gap {mean, low, high}: its loss above the
+                 first's, paired by seed, with a 95 % interval, or null; goal_step (median over seeds, null if most did
+                 not get there), goal_reached (at how many seeds)
     runs         every run, in the order optimizer, lr, steps, seed, as `stepwell.lab.trial.Run` says: optimizer, lr,
                  hyper, seed, steps, status ("done" or "diverged"), taken, goal_step, loss, metric, best, seconds,
                  curve {step, loss, metric}
@@ -41,6 +44,7 @@ import stepwell
 from stepwell.files import write
 from stepwell.lab.statistics import interval
 from stepwell.lab.statistics import verdict as told_apart
+from stepwell.lab.sweeps.fingerprint import schedule
 from stepwell.lab.sweeps.search import Search
 from stepwell.lab.task import describe
 from stepwell.lab.trial import Run
@@ -109,7 +113,7 @@ class Results:
         task = search.task
         known = {k: getattr(task, k) for k in ("name", "measured", "metric_name", "lowest", "batch", "clip_norm")}
         known |= {"about": describe(task), "goal": asdict(task.goal) if task.goal else None}
-        known |= {"schedule": None if task.schedule is None else str(task.rate(search.steps))}
+        known |= {"schedule": schedule(task, search.steps)}
         started = datetime.now(UTC).isoformat(timespec="seconds")
         settings = search.settings() | {"way": None}
         return cls(known, settings, _environment(), started, runs=list(search.done))
@@ -229,6 +233,7 @@ def _standing(runs: list[Run], rates: list[float], first: list[Run]) -> Standing
     behind = runs is not first and bool(pairs)
     gap = interval(_gaps(own, others)) if behind and all(map(math.isfinite, (*own, *others))) else None
     goal_step = Spread.of(run.goal_step for run in runs).median
+    scores = [run.metric for run in runs if run.metric is not None]
     return Standing(
         optimizer=runs[0].optimizer,
         lr=runs[0].lr,
@@ -237,7 +242,7 @@ def _standing(runs: list[Run], rates: list[float], first: list[Run]) -> Standing
         tied=behind and math.isfinite(min(own)) and told_apart(own, others) == "tie",
         seeds=len(runs),
         loss=Spread.of(run.loss for run in runs),
-        metric=_spread_upward([run.metric for run in runs]) if runs[0].curve["metric"] else None,
+        metric=Spread.of(scores) if scores else None,
         gap=Gap(gap.estimate, gap.low, gap.high) if gap else None,
         goal_step=goal_step if math.isfinite(goal_step) else None,
         goal_reached=sum(run.goal_step is not None for run in runs),
@@ -246,11 +251,6 @@ def _standing(runs: list[Run], rates: list[float], first: list[Run]) -> Standing
 
 def _gaps(own: Sequence[float], others: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(own, others, strict=True)]
-
-
-def _spread_upward(values: Sequence[float | None]) -> Spread:
-    """The spread of numbers of which more is better: a run that diverged has none, that is 0."""
-    return Spread.of(0.0 if x is None else x for x in values)
 
 
 def _plain(value: Any) -> Any:

@@ -3,11 +3,15 @@
 All optimizers have the same budget; at one seed, the same initial weights, order of data and draws of dropout.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepwell.domain import at_least, optional
+from stepwell.domain import Domain, at_least, integer, optional
+from stepwell.lab.batches import TaskError
 from stepwell.lab.candidates import Wanted, choose
+from stepwell.lab.names import count
+from stepwell.lab.sweeps.fingerprint import fingerprint, foreign
 from stepwell.lab.sweeps.sampled import Sampled
 from stepwell.lab.sweeps.strategy import Grid, Halving, Strategy
 from stepwell.lab.task import Task
@@ -18,6 +22,8 @@ from stepwell.lab.trial import Run, Trial, seeds_of
 
 if TYPE_CHECKING:
     from stepwell.lab.store.study import Store
+
+FACTOR = Domain("0 or an integer ≥ 2", lambda x: x == 0 or x >= 2, integer)
 
 
 class Search:
@@ -42,8 +48,9 @@ class Search:
         planned: how many runs there will be, as far as is known.
         tell: to be set; called now and then with how many runs are done, with fractions.
 
-    Errors: ValueError for an unknown optimizer, sampler, or a count below 1; `TaskError` when it begins, for a task
-        that cannot be trained.
+    Errors: ValueError for an unknown optimizer, sampler, a count below 1, or both halving and trials; TypeError for
+        a count that is no integer; `TaskError` for a schedule that refuses the length of a run, and when it begins, or
+        its settings are asked for, for a task that cannot be trained.
     """
 
     def __init__(
@@ -59,16 +66,19 @@ class Search:
         trials: int = 0,
         sampler: str = "tpe",
     ):
-        self.task, self.candidates, self.workers = task, choose(optimizers), workers
+        self.task, self.candidates = task, choose(optimizers)
+        self.workers = optional(at_least(1), "workers", workers)
         self.seeds, rates = seeds_of("seeds", seeds), at_least(1).check("rates", rates)
-        for name, value in (("epochs", epochs), ("workers", workers)):
-            optional(at_least(1), name, value)
-        if halving == 1 or halving < 0:
-            raise ValueError(f"halving must be 0 or an integer ≥ 2; got {halving}")
-        self.steps = task.steps(epochs)
+        halving, trials = FACTOR.check("halving", halving), at_least(0).check("trials", trials)
+        if halving and trials:
+            raise ValueError(f"halving and trials exclude each other; got halving={halving} and trials={trials}: "
+                             "what a sampler chooses is trained in whole runs")  # fmt: skip
+        self.steps = task.steps(optional(at_least(1), "epochs", epochs))
         self.asked = {"rates": rates, "halving": halving, "trials": trials, "sampler": sampler if trials else None}
         grid = Grid(self.candidates, rates, self.seeds, self.steps)
         self.strategy: Strategy = Halving(grid, halving) if halving else grid
+        for steps in self.strategy.budgets if isinstance(self.strategy, Halving) else [self.steps]:
+            task.rate(steps)
         if trials:
             self.strategy = Sampled(self.candidates, trials, sampler, self.seeds, self.steps)
         self.store: Store | None = None
@@ -84,8 +94,14 @@ class Search:
         return list(self.candidates)
 
     def settings(self) -> dict[str, Any]:
-        """What this search was asked for: all that decides what is tried."""
-        return {"optimizers": self.optimizers, "seeds": list(self.seeds), "steps": self.steps, **self.asked}
+        """What this search was asked for: all that decides what is tried, and what the task is."""
+        own = {"optimizers": self.optimizers, "seeds": list(self.seeds), "steps": self.steps}
+        return {**own, **self.asked, "foreign": foreign(self.candidates), "task": self.fingerprint}
+
+    @functools.cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells the task from others; see `stepwell.lab.sweeps.fingerprint`."""
+        return fingerprint(self.task, self.steps)
 
     def keep_in(self, store: "Store") -> None:
         """Keep every run in a store; those that it has are not done again."""
@@ -115,5 +131,16 @@ class Search:
             yield from self._workers.train(groups, self.way.stacked)
             return
         for group in groups:
-            told = self.tell and (lambda runs, tell=self.tell: tell(len(self.done) + runs))
-            yield train_group(self.task, self.candidates, group, self.way.stacked, self.way.threads, told)
+            yield self._group(group, self.way)
+
+    def _group(self, group: list[Trial], how: Way) -> list[Run]:
+        told = self.tell and (lambda runs, tell=self.tell: tell(len(self.done) + runs))
+        try:
+            return train_group(self.task, self.candidates, group, how.stacked, how.threads, told)
+        except TaskError as error:
+            first, names = group[0], ", ".join(dict.fromkeys(trial.optimizer for trial in group))
+            which = (
+                f"{names} at a learning rate of {first.lr:g}" if len(group) == 1 else f"{len(group)} runs of {names}"
+            )
+            where = f"{which}, seed {first.seed}, {count(first.steps, 'step')}"
+            raise TaskError(f"{where}: {error}") from error

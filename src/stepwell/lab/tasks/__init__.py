@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stepwell.lab.batches import Data as Data
-from stepwell.lab.task import Goal as Goal
+from stepwell.lab.goal import Goal as Goal
 from stepwell.lab.task import Task as Task
 from stepwell.lab.tasks.images import *  # noqa: F403
 from stepwell.lab.tasks.signals import *  # noqa: F403

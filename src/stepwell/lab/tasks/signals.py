@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stepwell.lab.batches import Data
-from stepwell.lab.task import Goal, Task, accuracy
+from stepwell.lab.goal import Goal, accuracy
+from stepwell.lab.task import Task
 from stepwell.lab.tasks.common import cross_entropy, nothing_to_read
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import numpy as np
 
 from stepwell.lab import data
 from stepwell.lab.batches import Data
-from stepwell.lab.task import Goal, Task
+from stepwell.lab.goal import Goal
+from stepwell.lab.task import Task
 from stepwell.lab.tasks.common import nothing_to_read
 
 if TYPE_CHECKING:

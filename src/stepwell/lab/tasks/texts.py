@@ -17,7 +17,8 @@ import numpy as np
 
 from stepwell.lab import data
 from stepwell.lab.batches import Data
-from stepwell.lab.task import Goal, Task, accuracy
+from stepwell.lab.goal import Goal, accuracy
+from stepwell.lab.task import Task
 from stepwell.lab.tasks.common import cross_entropy
 
 if TYPE_CHECKING:

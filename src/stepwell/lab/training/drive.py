@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stepwell.lab.batches import TaskError
+from stepwell.lab.batches import TaskError, explained
 from stepwell.lab.randomness import preserved, sow
 from stepwell.lab.task import Task
 from stepwell.lab.trial import Curve, Run, Trial
@@ -49,7 +49,8 @@ def drive(task: Task, learner: Learner, trials: Sequence[Trial], began: float, t
         sow(seed, 1)
         batches = task.source.passes(seed)
         for k in range(steps if log.alive else 0):
-            batch = next(batches, None)
+            with explained("the data cannot be read"):
+                batch = next(batches, None)
             if batch is None:
                 raise TaskError(f"data gave no batch for step {k + 1} of {steps}: a loader must not be empty")
             if not log.took(learner.step(batch)):

@@ -5,13 +5,14 @@ What is not sure is taken for changing; the loss costs then what it costs, and i
 
 import dis
 import functools
+import itertools
 import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
 
-STORES = {"STORE_GLOBAL", "STORE_ATTR", "STORE_DEREF", "STORE_SUBSCR", "DELETE_GLOBAL", "IMPORT_NAME"}
+STORES = {"STORE_GLOBAL", "STORE_ATTR", "STORE_DEREF", "STORE_SUBSCR", "DELETE_GLOBAL"}
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -57,8 +58,10 @@ def _reads_fixed(function: types.FunctionType, seen: frozenset[int]) -> bool:
     codes = [function.__code__]
     for code in codes:  # those of functions inside it follow
         codes += [each for each in code.co_consts if isinstance(each, types.CodeType)]
-    if any(each.opname in STORES for code in codes for each in dis.get_instructions(code)):
-        return False
+    for each in itertools.chain.from_iterable(map(dis.get_instructions, codes)):
+        foreign = each.opname == "IMPORT_NAME" and str(each.argval).partition(".")[0] != "torch"
+        if foreign or each.opname in STORES:
+            return False
     names = {name for code in codes for name in code.co_names}
     read = [function.__globals__[name] for name in names if name in function.__globals__]
     read += [cell.cell_contents for cell in function.__closure__ or ()]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from stepwell.lab.batches import TaskError, rows_of
+from stepwell.lab.batches import TaskError, explained, rows_of
 from stepwell.lab.candidates import Candidate, choose
 from stepwell.lab.names import unknown
 from stepwell.lab.task import Task
@@ -32,7 +32,7 @@ class Plain:
         """One step; the loss before it, as a tensor of one."""
         import torch
 
-        with explained("a training step"):
+        with explained("a training step fails"):
             self.optimizer.zero_grad()
             loss, _, _ = self.task.evaluate(self.model, batch)
             loss.backward()
@@ -47,7 +47,7 @@ class Plain:
 
         total, counted, scores = 0.0, 0, 0.0
         assert self.task.held_out is not None
-        with explained("measuring on the validation"), torch.no_grad(), evaluating(self.model):
+        with explained("measuring on the validation fails"), torch.no_grad(), evaluating(self.model):
             for batch in self.task.held_out.whole():
                 loss, output, target = self.task.evaluate(self.model, batch)
                 rows = rows_of(batch)
@@ -60,17 +60,6 @@ class Plain:
 
     def keep(self, places: list[int]) -> None:
         """There is one, and it goes on."""
-
-
-@contextlib.contextmanager
-def explained(what: str) -> Iterator[None]:
-    """An error of what the user wrote, a model, a loss or a metric, as a `TaskError` that says where it came up."""
-    try:
-        yield
-    except TaskError:
-        raise
-    except Exception as error:
-        raise TaskError(f"{what} fails: {type(error).__name__}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from stepwell.lab.training.stacked_step import StackedStep, refusal
 from stepwell.lab.training.traced import Traced
 from stepwell.lab.trial import Trial
 
+DENSE = 0.75  # the share of a stack that goes on, below which the others are left out of it
 ROWS = 1 << 14  # rows measured at once, at most, over all models
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Stacked:
         self.buffers = {name: _stack(b, count) for name, b in self.model.named_buffers() if name in moved}
         self.still = {name: b for name, b in self.model.named_buffers() if name not in moved}
         self.optimizer = StackedStep(task, candidates, trials, list(self.parameters.values()))
+        self.alive = list(range(count))  # places in the stack of the trials that go on
         self._losses = torch.func.vmap(self._loss, in_dims=(0, 0, None), randomness="same")
         self._gradients = Traced(self._step, model_is_fixed(self.model) and is_fixed(task.loss) and task.call is None)
         self.left, self._metric_stacks = trials[0].steps, True
@@ -81,7 +83,7 @@ class Stacked:
         self.left -= 1
         losses, gradients = self._gradients(self.parameters, self.buffers, batch, self.left)
         self.optimizer.step(gradients)
-        return losses
+        return losses[self.alive] if len(self.alive) < len(losses) else losses
 
     def _step(self, parameters: dict[str, Any], buffers: dict[str, Any], batch: Any) -> Any:
         import torch
@@ -108,7 +110,7 @@ class Stacked:
             raise TaskError("validation must have one row or more; got none")
         means = (total / counted).tolist()
         metrics = [None] * len(means) if self.task.metric is None else (scores / counted).tolist()
-        return list(zip(means, metrics, strict=True))
+        return [(means[place], metrics[place]) for place in self.alive]
 
     def _slices(self, size: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Parameters and buffers of at most that many models at a time."""
@@ -141,14 +143,21 @@ class Stacked:
         return torch.tensor([float(x) for x in each], dtype=torch.float64)
 
     def keep(self, places: list[int]) -> None:
-        """Go on with the trials at these places alone."""
+        """Go on with these of the trials alone; a few others in the stack cost less than a stack of another size."""
+        self.alive = [self.alive[k] for k in places]
+        if len(self.alive) < DENSE * len(next(iter(self.parameters.values()))):
+            self._close_up()
+
+    def _close_up(self) -> None:
+        """Leave those that do not go on out of the stack."""
         import torch
 
-        kept = torch.tensor(places)
+        kept = torch.tensor(self.alive)
         self.parameters = {name: p.detach()[kept].requires_grad_() for name, p in self.parameters.items()}
         self.buffers = {name: b[kept] for name, b in self.buffers.items()}
         self._gradients.forget()
-        self.optimizer.keep(places, list(self.parameters.values()))
+        self.optimizer.keep(self.alive, list(self.parameters.values()))
+        self.alive = list(range(len(kept)))
 
 
 class _Called:

@@ -79,7 +79,7 @@ class Workers:
                 pending: set[Future[list[Run]]] = {self._executor.submit(work, group, stacked) for group in groups}
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
+                for future in sorted(done, key=lambda each: each.exception() is not None):  # what failed, last
                     yield future.result()
         except process_executor.BrokenProcessPool as error:
             raise WorkerError(f"a worker process died: {error}") from error
