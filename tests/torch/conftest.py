@@ -7,7 +7,7 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def alone(one_thread: None) -> None:
+def on_one_thread(one_thread: None) -> None:
     """All tests of this room."""
 
 
