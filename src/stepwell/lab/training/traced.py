@@ -31,7 +31,7 @@ class Traced:
         fixed: whether it does the same at every step, but for what it is given and torch's generators.
     """
 
-    takes = 0.15  # seconds of a trace: a guess until the first, then what the last took
+    takes = 0.05  # seconds of a trace: a guess, then what the last took, but doubled at most: a first one also imports
 
     def __init__(self, step: Step, fixed: bool):
         self.step, self.fixed = step, fixed
@@ -46,7 +46,7 @@ class Traced:
         if form not in self.graphs and self._pays(form, left):
             began = time.perf_counter()
             self.graphs[form] = self._trace(parameters, buffers, batch)
-            Traced.takes = time.perf_counter() - began
+            Traced.takes = min(time.perf_counter() - began, 2 * Traced.takes)
         if graph := self.graphs.get(form):
             return graph(parameters, buffers, batch)
         began = time.perf_counter()
