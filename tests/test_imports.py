@@ -34,7 +34,7 @@ PATIENCE = 120
 
 
 LAB = [  # the same of the lab's rooms
-    {"names", "data", "bench", "randomness", "statistics", "goal"},
+    {"names", "data", "bench", "randomness", "statistics", "goal", "documents"},
     {"batches", "trial"},
     {"candidates"},
     {"task"},

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, SupportsIndex
 
 from stepwell.domain import at_least
+from stepwell.lab.documents import plain
 
 DIVERGED = "diverged"
 DONE = "done"
@@ -138,8 +139,3 @@ class Curve:
             seconds=round(seconds, 6),
             curve=self.points,
         )
-
-
-def plain(x: float) -> float | None:
-    """A finite number; None for what JSON has no word for."""
-    return float(x) if math.isfinite(x) else None

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepwell.lab.names import count
-from stepwell.lab.sweeps.results import Results, Spread
+from stepwell.lab.sweeps.results import Results
+from stepwell.lab.sweeps.standing import Spread
 from stepwell.lab.trial import Run
 from stepwell.pages.style import COLOURS, GREY, draw, look, panels
 

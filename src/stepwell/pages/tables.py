@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from stepwell.lab import bench
 from stepwell.lab.names import count
-from stepwell.lab.sweeps.results import Results, Spread, Standing
+from stepwell.lab.sweeps.results import Results
+from stepwell.lab.sweeps.standing import Spread, Standing
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import torch
 
 from stepwell.lab import compare
 from stepwell.lab.candidates import Candidate, choose
-from stepwell.lab.comparisons import advice
+from stepwell.lab.comparisons import advice, pace
 from stepwell.lab.comparisons.compare import Growing, planned
 from stepwell.lab.comparisons.comparison import Comparison
 from stepwell.lab.comparisons.contest import Contest, steps_to
@@ -59,13 +60,22 @@ def test_no_run_is_trained_beyond_its_own_steps() -> None:
     assert min(only.step_seconds.values()) > 0
 
 
-def test_a_step_is_timed_without_what_begins_a_run() -> None:
+def test_a_step_is_timed_without_what_begins_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that ticks a millisecond whenever it is read, and ten seconds where a model is made."""
+    clock = [0.0]
+
+    def read() -> float:
+        clock[0] += 1e-3
+        return clock[0]
+
     def slow() -> torch.nn.Module:
-        time.sleep(0.01)
+        clock[0] += 10
         return torch.nn.Linear(2, 1, bias=False).double()
 
+    monkeypatch.setattr(pace, "time", SimpleNamespace(perf_counter=read))
     task, trial = replace(valley(4), model=slow), Trial("adam", 0.01, 0, 4)
-    assert step_seconds(task, choose("adam"), {"adam": trial})["adam"] < 0.0025
+    assert step_seconds(task, choose("adam"), {"adam": trial})["adam"] == pytest.approx(1e-3)
+    assert clock[0] > 20
 
 
 @pytest.mark.parametrize(

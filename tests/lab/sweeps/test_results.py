@@ -10,8 +10,9 @@ import pytest
 
 from stepwell import files
 from stepwell.lab import sweep
-from stepwell.lab.sweeps.results import Results, Spread
+from stepwell.lab.sweeps.results import Results
 from stepwell.lab.sweeps.search import Search
+from stepwell.lab.sweeps.standing import Spread
 from stepwell.lab.task import Task
 from stepwell.lab.training import way
 from stepwell.lab.training.group import Way

@@ -4,6 +4,7 @@ import itertools
 import random
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -236,7 +237,7 @@ def test_a_loss_that_is_no_mean_over_rows_does_not_hang_on_the_size_of_the_group
 def test_every_run_may_end_before_its_first_step() -> None:
     broken = task(validation=(X * np.nan, Y))
     for stacked in (False, True):
-        runs = train_group(broken, choose(["momentum"]), TRIALS, stacked)
+        runs = train_group(broken, choose(["momentum"]), [replace(t, steps=10) for t in TRIALS], stacked)
         assert [(run.status, run.taken) for run in runs] == [("diverged", 0)] * 3
     with pytest.raises(TaskError, match="the validation loss is nan before the first step"):
         way.check(broken, choose(["momentum"]), TRIALS[0])

@@ -83,15 +83,16 @@ def test_every_rule_equals_separate_runs() -> None:
         assert distance(run, train(training, run.trial)) < 1e-9, run.trial
 
 
+@pytest.mark.parametrize("held", [{}, {"validation": None}], ids=["validation", "training loss"])
 @pytest.mark.parametrize("clip_norm", [None, 1e9])
 @pytest.mark.parametrize(("wild", "closed"), [(1, False), (5, True)])
 def test_runs_that_diverge_leave_and_the_others_go_on(
-    wild: int, closed: bool, clip_norm: float | None, monkeypatch: pytest.MonkeyPatch
+    wild: int, closed: bool, clip_norm: float | None, held: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A few stay in the stack, where nothing is made of them; without many it is closed up."""
     close_up, sizes = Stacked._close_up, []
     monkeypatch.setattr(Stacked, "_close_up", lambda self: sizes.append(len(self.alive)) or close_up(self))
-    training = task(perceptron, every=3, clip_norm=clip_norm)
+    training = task(perceptron, every=3, clip_norm=clip_norm, **held)
     rates = [0.1, *[1e308] * wild, 0.2]
     names = ["gradient_descent"] * (wild + 1) + ["nadam"]
     trials = [Trial(name, lr, 0, 30) for name, lr in zip(names, rates, strict=True)]

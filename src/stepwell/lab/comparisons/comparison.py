@@ -44,6 +44,7 @@ from stepwell.files import write
 from stepwell.lab.comparisons import advice
 from stepwell.lab.comparisons.contest import Contest
 from stepwell.lab.comparisons.judge import Standing
+from stepwell.lab.documents import dump, plain
 from stepwell.lab.statistics import Profile, performance_profile
 from stepwell.lab.sweeps.results import Results
 from stepwell.lab.trial import Run
@@ -117,14 +118,14 @@ class Comparison:
             "schema": SCHEMA, "version": VERSION, "stepwell": first.stepwell, "environment": first.environment,
             "started": first.started, "wall_seconds": round(self.wall_seconds, 2), "complete": self.complete,
             "optimizers": self.optimizers, "profiles": profiles or None,
-            "contests": [_plain(_document(contest)) for contest in self.contests],
+            "contests": [plain(_document(contest)) for contest in self.contests],
         }  # fmt: skip
 
     def json(self) -> str:
         """The document as text, with a line for each part of a contest, and for each run."""
         document = self.document()
         contests = document.pop("contests")
-        head = _dump(document, indent=1).removesuffix("\n}")
+        head = dump(document, indent=1).removesuffix("\n}")
         return f'{head},\n "contests": [\n' + ",\n".join(map(_text, contests)) + "\n ]\n}\n"
 
     def write(self, folder: Path) -> None:
@@ -144,7 +145,7 @@ def _document(contest: Contest) -> dict[str, Any]:
         "step_seconds": contest.step_seconds,
         "standings": [_standing(contest, each, paces) for each in judgement.standings] if judgement else [],
         "tuning": {name: asdict(luck) for name, luck in contest.luck.items()},
-        "runs": [asdict(run) | {"hyper": dict(run.hyper)} for run in sorted(contest.results.runs, key=_order)],
+        "runs": [asdict(run) | {"hyper": dict(run.hyper)} for run in contest.results.ordered()],
     }
 
 
@@ -176,8 +177,8 @@ def _contest(content: Mapping[str, Any], whole: Mapping[str, Any]) -> Contest:
 def _text(contest: Mapping[str, Any]) -> str:
     parts = []
     for name, value in contest.items():
-        rows = ",\n".join(f"    {_dump(row)}" for row in value) if name in ("standings", "runs") else ""
-        parts.append(f'   "{name}": ' + (f"[\n{rows}\n   ]" if rows else _dump(value)))
+        rows = ",\n".join(f"    {dump(row)}" for row in value) if name in ("standings", "runs") else ""
+        parts.append(f'   "{name}": ' + (f"[\n{rows}\n   ]" if rows else dump(value)))
     return "  {\n" + ",\n".join(parts) + "\n  }"
 
 
@@ -185,22 +186,5 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"mean": sum(values) / len(values), "low": min(values), "high": max(values)}
 
 
-def _order(run: Run) -> tuple[Any, ...]:
-    return run.optimizer, run.lr, run.hyper, run.steps, run.seed
-
-
 def _infinite(value: float | None) -> float:
     return math.inf if value is None else value
-
-
-def _plain(value: Any) -> Any:
-    """None for what JSON has no word for. Every other number is whole: what is read gives the same answer again."""
-    if isinstance(value, Mapping):
-        return {key: _plain(x) for key, x in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(x) for x in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _dump(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)

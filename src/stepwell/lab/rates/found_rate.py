@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from stepwell.lab.documents import plain
 from stepwell.lab.names import count
 from stepwell.lab.rates.asked import Asked
 from stepwell.lab.statistics import Basin
@@ -102,7 +103,7 @@ class FoundRate:
     def to_json(self) -> dict[str, Any]:
         """All of it, and `paste` and `cost.runs`, as what `json.dumps` takes; a number that is not finite is None."""
         derived = {"paste": self.paste, "cost": {**asdict(self.cost), "runs": self.cost.runs}}
-        return _finite({**asdict(self), **derived})
+        return plain({**asdict(self), **derived})
 
     def __str__(self) -> str:
         return "\n".join([f"{self.paste or 'no clear answer'}    {self.optimizer} on {self.task}", "", *self._facts()]
@@ -198,11 +199,3 @@ def _table(each: Round, seeds: tuple[int, ...]) -> list[str]:
 
 def _loss(x: float) -> str:
     return f"{x:.5g}" if math.isfinite(x) else "diverged"
-
-
-def _finite(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _finite(each) for key, each in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_finite(each) for each in tree]
-    return None if isinstance(tree, float) and not math.isfinite(tree) else tree

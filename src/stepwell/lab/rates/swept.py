@@ -59,8 +59,8 @@ def _seconds_a_step(task: Task, candidate: Candidate, trials: Sequence[Trial], *
     """Seconds of a step of one trial alone, or of all of them stacked."""
     with one_thread():
         if stacked:
-            return ways._seconds(task, lambda: Stacked(task, {candidate.name: candidate}, trials), trials[0])
-        return ways._seconds(task, lambda: Plain(task, candidate, trials[0]), trials[0])
+            return ways.seconds_a_step(task, lambda: Stacked(task, {candidate.name: candidate}, trials), trials[0])
+        return ways.seconds_a_step(task, lambda: Plain(task, candidate, trials[0]), trials[0])
 
 
 def answer(task: str, optimizer: str, rounds: Sequence[Round], seeds: Sequence[int], cost: Cost, way: str) -> FoundRate:

@@ -6,7 +6,8 @@ import math
 from stepwell import schedules
 from stepwell.door import class_name
 from stepwell.lab.names import count
-from stepwell.lab.sweeps.results import Results, Standing
+from stepwell.lab.sweeps.results import Results
+from stepwell.lab.sweeps.standing import Standing
 from stepwell.rules import named
 
 

@@ -28,12 +28,10 @@ A number that is not finite is null. Equal settings, seeds and versions give equ
 import csv
 import io
 import json
-import math
 import os
 import platform
-import statistics
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -42,56 +40,15 @@ from typing import Any, Self
 
 import stepwell
 from stepwell.files import write
-from stepwell.lab.statistics import interval
-from stepwell.lab.statistics import verdict as told_apart
+from stepwell.lab.documents import dump, plain
 from stepwell.lab.sweeps.fingerprint import schedule
 from stepwell.lab.sweeps.search import Search
+from stepwell.lab.sweeps.standing import Standing, best_of, median_loss, standing
 from stepwell.lab.task import describe
 from stepwell.lab.trial import Run
 
 SCHEMA, VERSION = "stepwell.results", 2
 DIGITS = 6  # of a number in the file: a float32 has seven
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A number over seeds. Infinity stands for a run that diverged."""
-
-    median: float
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, values: Iterable[float | None]) -> Self:
-        """The spread of some numbers, None being infinite."""
-        numbers = [math.inf if x is None else x for x in values]
-        return cls(statistics.median(numbers), min(numbers), max(numbers))
-
-
-@dataclass(frozen=True)
-class Gap:
-    """How much more one's loss is than another's, paired by seed: the mean, and an interval on it."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Standing:
-    """An optimizer's place: its results at its best setting (see this module's text for the names)."""
-
-    optimizer: str
-    lr: float
-    hyper: dict[str, float]
-    edge: bool
-    tied: bool
-    seeds: int
-    loss: Spread
-    metric: Spread | None
-    gap: Gap | None
-    goal_step: float | None
-    goal_reached: int
 
 
 @dataclass
@@ -134,6 +91,10 @@ class Results:
         longest = max((run.steps for run in self.runs), default=0)
         return [run for run in self.runs if run.steps == longest]
 
+    def ordered(self) -> list[Run]:
+        """The runs as files have them."""
+        return sorted(self.runs, key=lambda run: (run.optimizer, run.lr, run.hyper, run.steps, run.seed))
+
     def groups(self) -> dict[str, dict[Any, list[Run]]]:
         """The whole runs by optimizer, in the settings' order, and by setting (lr, hyper) and seed, from the least."""
         order = {name: i for i, name in enumerate(self.settings["optimizers"])}
@@ -144,8 +105,8 @@ class Results:
 
     def best(self) -> dict[str, list[Run]]:
         """Each optimizer's runs at its best setting, the best optimizer first: by median loss over the seeds."""
-        best = {name: _best(list(by_setting.values())) for name, by_setting in self.groups().items()}
-        return dict(sorted(best.items(), key=lambda item: _median_loss(item[1])))
+        best = {name: best_of(list(by_setting.values())) for name, by_setting in self.groups().items()}
+        return dict(sorted(best.items(), key=lambda item: median_loss(item[1])))
 
     def gather(self, search: Search) -> Iterator[Run]:
         """Train what the search plans. Each run is kept before it is handed on, so an interrupt loses none of them."""
@@ -165,23 +126,23 @@ class Results:
         best = self.best()
         first = next(iter(best.values()), [])
         tried = {name: sorted({run.lr for run in self.runs if run.optimizer == name}) for name in best}
-        return [_standing(runs, tried[name], first) for name, runs in best.items()]
+        return [standing(runs, tried[name], first) for name, runs in best.items()]
 
     def document(self) -> dict[str, Any]:
         """What results.json holds, as plain Python that JSON can write."""
-        ranking = [_plain(asdict(s)) | {"lr": s.lr, "hyper": s.hyper} for s in self.ranking()]
-        runs = [_plain(asdict(run)) | {"lr": run.lr, "hyper": dict(run.hyper)} for run in self._ordered()]
+        ranking = [plain(asdict(s), DIGITS) | {"lr": s.lr, "hyper": s.hyper} for s in self.ranking()]
+        runs = [plain(asdict(run), DIGITS) | {"lr": run.lr, "hyper": dict(run.hyper)} for run in self.ordered()]
         own = {name: getattr(self, name) for name in ("stepwell", "environment", "started", "wall_seconds", "complete")}
-        return {"schema": SCHEMA, "version": VERSION, **own, "task": _plain(self.task), "settings": self.settings,
-                "ranking": ranking, "runs": runs}  # fmt: skip
+        return {"schema": SCHEMA, "version": VERSION, **own, "task": plain(self.task, DIGITS),
+                "settings": self.settings, "ranking": ranking, "runs": runs}  # fmt: skip
 
     def json(self) -> str:
         """The document as text, with a line for each place of the ranking and for each run."""
         document = self.document()
         long = {name: document.pop(name) for name in ("ranking", "runs")}
-        parts = [_dump(document, indent=1).removesuffix("\n}")]
+        parts = [dump(document, indent=1).removesuffix("\n}")]
         for name, rows in long.items():
-            parts.append(f' "{name}": [\n' + ",\n".join("  " + _dump(row) for row in rows) + "\n ]")
+            parts.append(f' "{name}": [\n' + ",\n".join("  " + dump(row) for row in rows) + "\n ]")
         return ",\n".join(parts) + "\n}\n"
 
     def write(self, folder: Path) -> None:
@@ -196,69 +157,14 @@ class Results:
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["optimizer", "lr", *names, "seed", *fixed])
-        for run in self._ordered():
+        for run in self.ordered():
             more = dict(run.hyper)
             table.writerow(
                 [run.optimizer, run.lr, *(more.get(n, "") for n in names), run.seed, *(getattr(run, n) for n in fixed)]
             )
         return text.getvalue()
 
-    def _ordered(self) -> list[Run]:
-        return sorted(self.runs, key=lambda r: (r.optimizer, r.lr, r.hyper, r.steps, r.seed))
-
-
-def _dump(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
-
 
 def _environment() -> dict[str, Any]:
     versions = {"python": platform.python_version()} | {name: version(name) for name in ("numpy", "torch")}
     return versions | {"machine": f"{platform.system()} {platform.machine()}", "processors": os.cpu_count()}
-
-
-def _median_loss(runs: Sequence[Run]) -> float:
-    return Spread.of(run.loss for run in runs).median
-
-
-def _best(groups: Sequence[list[Run]]) -> list[Run]:
-    """The lowest median loss among the groups with most seeds: an interrupted search has fewer of some."""
-    most = max(map(len, groups))
-    return min((runs for runs in groups if len(runs) == most), key=_median_loss)
-
-
-def _standing(runs: list[Run], rates: list[float], first: list[Run]) -> Standing:
-    leading = {run.seed: run.cost for run in first}
-    pairs = [(run.cost, leading[run.seed]) for run in runs if run.seed in leading]
-    own, others = ([pair[k] for pair in pairs] for k in (0, 1))
-    behind = runs is not first and bool(pairs)
-    gap = interval(_gaps(own, others)) if behind and all(map(math.isfinite, (*own, *others))) else None
-    goal_step = Spread.of(run.goal_step for run in runs).median
-    scores = [run.metric for run in runs if run.metric is not None]
-    return Standing(
-        optimizer=runs[0].optimizer,
-        lr=runs[0].lr,
-        hyper=dict(runs[0].hyper),
-        edge=len(rates) > 1 and not runs[0].hyper and runs[0].lr in (rates[0], rates[-1]),
-        tied=behind and math.isfinite(min(own)) and told_apart(own, others) == "tie",
-        seeds=len(runs),
-        loss=Spread.of(run.loss for run in runs),
-        metric=Spread.of(scores) if scores else None,
-        gap=Gap(gap.estimate, gap.low, gap.high) if gap else None,
-        goal_step=goal_step if math.isfinite(goal_step) else None,
-        goal_reached=sum(run.goal_step is not None for run in runs),
-    )
-
-
-def _gaps(own: Sequence[float], others: Sequence[float]) -> list[float]:
-    return [a - b for a, b in zip(own, others, strict=True)]
-
-
-def _plain(value: Any) -> Any:
-    """Numbers with as many digits as mean something; None for what JSON has no word for."""
-    if isinstance(value, dict):
-        return {key: _plain(x) for key, x in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(x) for x in value]
-    if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value

@@ -55,7 +55,7 @@ def measured(
     if processes.portable(task, candidates):
         most = 1
     with one_thread():
-        plain = _seconds(task, lambda: Plain(task, candidates[trials[0].optimizer], trials[0]), trials[0])
+        plain = seconds_a_step(task, lambda: Plain(task, candidates[trials[0].optimizer], trials[0]), trials[0])
     alone = plain * trials[0].steps * len(trials)
     ways = [(alone, Way(False, 1, 1, 1, "one run after the other"))]
     ways += _in_processes(alone, Way(False, 1, most, 1, "one run after the other"), len(trials))
@@ -111,7 +111,7 @@ def _stacked_ways(
         for threads in sorted({1, most}):
             try:
                 with torch_threads(threads):
-                    took = _seconds(task, stack, trials[0])
+                    took = seconds_a_step(task, stack, trials[0])
             except (MemoryError, RuntimeError):  # torch's word for too little memory
                 break
             way = Way(True, size, 1, threads, f"stacked, up to {size} runs as one training")
@@ -129,7 +129,7 @@ def _stacked_ways(
     return ways
 
 
-def _seconds(task: Task, make: Callable[[], Any], trial: Trial) -> float:
+def seconds_a_step(task: Task, make: Callable[[], Any], trial: Trial) -> float:
     """Seconds a step, the median of a few after the first."""
     times = []
     with preserved(), kept():

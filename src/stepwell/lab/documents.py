@@ -1,0 +1,28 @@
+"""What results are as JSON."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def plain(value: Any, digits: int | None = None) -> Any:
+    """A tree of what JSON has words for: numbers, whole or to so many digits; None for one that is not finite.
+
+    >>> plain({"loss": (0.123456789, float("inf")), "steps": 3}, digits=4)
+    {'loss': [0.1235, None], 'steps': 3}
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(each, digits) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each, digits) for each in value]
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    return value if digits is None else float(f"{value:.{digits}g}")
+
+
+def dump(value: Any, indent: int | None = None) -> str:
+    """The text of a plain tree; ValueError for a number that is not finite."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
