@@ -20,15 +20,16 @@ FLOORS = [  # a room may import what lies on the floors before its own, and on i
     {"kernels", "host", "door", "checkpoint"},
     {*door.names(), "functions"},
     {"lab", "testing"},
-    {"book", "pages"},
+    {"book", "integrations", "pages"},
     {"cli"},
     {"__main__"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 DOORS = set(door.names())
 HEAVY = {
-    "dask", "jax", "keras", "llvmlite", "matplotlib", "ml_dtypes", "mxnet", "numba", "optax", "optuna", "paddle",
-    "plotly", "ray", "rich", "safetensors", "scipy", "sklearn", "sympy", "tensorflow", "torch", "triton", "typer",
+    "dask", "jax", "keras", "lightning", "llvmlite", "matplotlib", "ml_dtypes", "mlflow", "mxnet", "numba", "optax",
+    "optuna", "paddle", "plotly", "pytorch_lightning", "ray", "rich", "safetensors", "scipy", "sklearn", "sympy",
+    "tensorboard", "tensorflow", "torch", "transformers", "triton", "typer",
 }  # fmt: skip
 PATIENCE = 120
 
@@ -39,10 +40,15 @@ LAB = [  # the same of the lab's rooms
     {"candidates"},
     {"task"},
     {"tasks", "training", "store"},
-    {"sweeps", "rates"},
+    {"sweeps", "rates", "landscapes"},
     {"comparisons"},
     {"__init__"},
 ]
+
+
+def integrations() -> set[str]:
+    """The packages that have an integration: those that have pins, in which its tests run."""
+    return {path.stem for path in (ROOT.parent.parent / "constraints" / "integrations").glob("*.txt")}
 
 
 def room(path: Path, house: Path = ROOT) -> str:
@@ -117,6 +123,7 @@ def loaded(statement: str) -> set[str]:
         ("import stepwell", set()),
         ("import stepwell; stepwell.rules.adam(1.0, 0.0, 0.0, 1, **stepwell.rules.adam.complete({}))", set()),
         ("import stepwell.rules, stepwell.schedules, stepwell.kernels, stepwell.door", set()),
+        ("import stepwell.integrations", set()),
         ("import stepwell.numpy; stepwell.numpy.Adam", set()),
         ("import stepwell.rules; stepwell.rules.adam.latex()", {"sympy"}),
         (
@@ -160,6 +167,21 @@ def test_a_door_without_its_framework_says_what_to_install(framework):
     command = [sys.executable, "-W", "error", "-c", code]
     found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert re.fullmatch(rf"stepwell\.{framework} needs .+: pip install .+\n", found.stdout), found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("package", sorted(integrations()))
+def test_an_integration_without_its_package_says_what_to_install(package):
+    code = WITHOUT.replace("stepwell.{framework}", "stepwell.integrations.{framework}").format(framework=package)
+    code = f"import sys; sys.modules['pytorch_lightning'] = None\n{code}"  # Lightning's other name
+    command = [sys.executable, "-W", "error", "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    wanted = rf"stepwell\.integrations\.{package} needs {package}: pip install {package}.*\n"
+    assert re.fullmatch(wanted, found.stdout), found.stdout + found.stderr
+
+
+def test_every_integration_is_found():
+    there = {path.stem for path in (ROOT / "integrations").glob("*.py")}
+    assert {"lightning", "mlflow"} < integrations() < there
 
 
 def test_the_suite_without_pytest_says_what_to_install():

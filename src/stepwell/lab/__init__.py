@@ -4,6 +4,7 @@
     sweep       optimizers × learning rates × seeds, as few trainings as possible, ranked
     find_lr     a good learning rate, from short runs
     compare     which optimizer is better, after equal tuning, and whether the seeds can tell
+    landscape   the loss of a task on a plane through its weights
     tasks       trainings that come along: `tasks.named`
 
 >>> from stepwell.lab import tasks
@@ -14,6 +15,7 @@
 from stepwell.lab.comparisons.compare import compare as compare
 from stepwell.lab.goal import Goal as Goal
 from stepwell.lab.goal import accuracy as accuracy
+from stepwell.lab.landscapes.measure import landscape as landscape
 from stepwell.lab.rates.find_lr import find_lr as find_lr
 from stepwell.lab.sweeps.sweep import sweep as sweep
 from stepwell.lab.task import Task as Task

@@ -83,6 +83,14 @@ def choose(wanted: Wanted = None) -> dict[str, Candidate]:
     return found
 
 
+def one(wanted: Wanted) -> Candidate:
+    """The one optimizer that is meant. Errors: as of `choose`; ValueError for several."""
+    found = list(choose(wanted).values())
+    if len(found) != 1:
+        raise ValueError(f"optimizer must be one; got {', '.join(each.name for each in found)}")
+    return found[0]
+
+
 def existing(model: "nn.Module", optimizer: "Optimizer", name: str = "") -> Candidate:
     """The optimizer of a training that there is: each run has a copy of it with its state, at a rate of its own.
 
