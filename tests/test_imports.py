@@ -40,7 +40,7 @@ LAB = [  # the same of the lab's rooms
     {"candidates"},
     {"task"},
     {"tasks", "training", "store"},
-    {"sweeps", "rates", "landscapes"},
+    {"sweeps", "rates", "landscapes", "health"},
     {"comparisons"},
     {"__init__"},
 ]

@@ -1,8 +1,11 @@
-"""What results are as JSON."""
+"""What results are as JSON, and what they were made with."""
 
 import json
 import math
+import os
+import platform
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 
@@ -26,3 +29,9 @@ def plain(value: Any, digits: int | None = None) -> Any:
 def dump(value: Any, indent: int | None = None) -> str:
     """The text of a plain tree; ValueError for a number that is not finite."""
     return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def environment() -> dict[str, Any]:
+    """The versions and the machine that numbers hang on."""
+    versions = {"python": platform.python_version()} | {name: version(name) for name in ("numpy", "torch")}
+    return versions | {"machine": f"{platform.system()} {platform.machine()}", "processors": os.cpu_count()}

@@ -28,19 +28,16 @@ A number that is not finite is null. Equal settings, seeds and versions give equ
 import csv
 import io
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 import stepwell
 from stepwell.files import write
-from stepwell.lab.documents import dump, plain
+from stepwell.lab.documents import dump, environment, plain
 from stepwell.lab.sweeps.fingerprint import schedule
 from stepwell.lab.sweeps.search import Search
 from stepwell.lab.sweeps.standing import Standing, best_of, median_loss, standing
@@ -73,7 +70,7 @@ class Results:
         known |= {"schedule": schedule(task, search.steps)}
         started = datetime.now(UTC).isoformat(timespec="seconds")
         settings = search.settings() | {"way": None}
-        return cls(known, settings, _environment(), started, runs=list(search.done))
+        return cls(known, settings, environment(), started, runs=list(search.done))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -163,8 +160,3 @@ class Results:
                 [run.optimizer, run.lr, *(more.get(n, "") for n in names), run.seed, *(getattr(run, n) for n in fixed)]
             )
         return text.getvalue()
-
-
-def _environment() -> dict[str, Any]:
-    versions = {"python": platform.python_version()} | {name: version(name) for name in ("numpy", "torch")}
-    return versions | {"machine": f"{platform.system()} {platform.machine()}", "processors": os.cpu_count()}

@@ -1,0 +1,245 @@
+"""Watch an optimizer at work: `doctor(optimizer)`, a context around any training loop."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from stepwell.domain import at_least
+from stepwell.lab.health import backward, report, signs, tape
+from stepwell.lab.health.course import Course
+from stepwell.lab.health.curvature import Sharpness
+from stepwell.lab.health.finding import Finding, findings
+from stepwell.lab.health.look import Look
+from stepwell.lab.health.record import Record
+from stepwell.lab.health.sample import Sample
+from stepwell.lab.health.schedulers import Schedulers
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+EVERY = at_least(1)
+EARLY = (1, 2, 4, 8)  # steps that are sampled too: what goes wrong at first is over soon
+DEEP = 5  # samples from one look at the graph, the curvature and ε to the next
+
+
+class Doctor:
+    """A doctor at work; see `doctor`."""
+
+    def __init__(
+        self,
+        optimizer: "torch.optim.Optimizer",
+        model: "nn.Module | None" = None,
+        *,
+        every: int = 20,
+        curvature: bool = True,
+        tell: Callable[[Sample], object] | None = None,
+    ):
+        import torch
+
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TypeError(f"optimizer must be a torch.optim.Optimizer; got {type(optimizer).__name__}")
+        if model is not None and not isinstance(model, torch.nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module or None; got {type(model).__name__}")
+        if tell is not None and not callable(tell):
+            raise TypeError(f"tell must be a function of a Sample, or None; got {tell!r}")
+        self.optimizer, self.model, self.tell = optimizer, model, tell
+        self.started = report.started()
+        self.every = EVERY.check("every", every)
+        self.record = Record.of(optimizer, model, self.every)
+        self.sharpness = Sharpness() if curvature else None
+        self.schedulers = Schedulers(optimizer)
+        self.look: Look | None = None
+        self.parts: dict[str, Any] = {}
+        self.heard: list[Any] = []
+        self.told: float | None = None
+        self.handles: list[Any] = []
+        self.taken = 0
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: Any) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Begin to watch. Errors: RuntimeError if it does already."""
+        if self.handles:
+            raise RuntimeError("this doctor is watching already; stop() it first")
+        backward.listen(self._before_backward)
+        self.handles = [
+            self.optimizer.register_step_pre_hook(self._before_step),
+            self.optimizer.register_step_post_hook(self._after_step),
+        ]
+        return self
+
+    def stop(self) -> None:
+        """Watch no longer; nothing of it is left on the optimizer."""
+        if not self.handles:
+            return
+        backward.stop(self._before_backward)
+        for handle in self.handles:
+            handle.remove()
+        self.handles = []
+        self._finish(None)
+        self.record.settle()
+
+    @property
+    def steps(self) -> int:
+        """How many steps were seen."""
+        return self.record.steps
+
+    @property
+    def samples(self) -> list[Sample]:
+        """What was measured, step by step."""
+        return self.record.samples
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What is wrong, by all that was seen until now."""
+        assert signs  # which are known by having been imported
+        return findings(Course(self.record))
+
+    @property
+    def notes(self) -> list[str]:
+        """What is no fault by itself: a plateau of the loss; and what could not be measured, and why."""
+        notes = []
+        if (since := Course(self.record).plateau) is not None:
+            notes.append(
+                f"a plateau: the loss has not fallen since about step {since}; it may be as low as it gets, or the "
+                "rate may have to fall"
+            )
+        if self.sharpness is not None and (refused := self.sharpness.refused):
+            notes.append(f"not measured: the sharpness, as torch cannot differentiate this loss twice ({refused})")
+        if self.steps and not any(loss is not None for loss in self.record.losses.read()):
+            notes.append("not measured: the loss; no backward() of one number was heard, tell it with loss(value)")
+        return notes
+
+    def __str__(self) -> str:
+        return report.words(self)
+
+    def document(self) -> dict[str, Any]:
+        """All of it as plain Python: see `stepwell.lab.health.report`."""
+        return report.document(self)
+
+    def write(self, folder: Path) -> None:
+        """Put doctor.json into a folder; `stepwell report` makes a page of it."""
+        report.keep(self.document(), folder)
+
+    def loss(self, value: Any) -> Any:
+        """Tell the loss of the step under way, where `backward` is called on something else; it is given back."""
+        self.told = float(value)
+        return value
+
+    def _sampled(self, step: int) -> bool:
+        return step % self.every == 0 or step in EARLY
+
+    def _before_backward(self, tensors: Any) -> None:
+        import torch
+
+        loss = tensors[0] if isinstance(tensors, list | tuple) and len(tensors) == 1 else tensors
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
+            return
+        first = not self.heard
+        self.heard.append(loss.detach())
+        if first and self._sampled(self.steps):
+            self._look_at_graph(loss)
+
+    def _look_at_graph(self, loss: Any) -> None:
+        record = self.record
+        self.parts = {"accumulated": self.steps > 0 and self._has_gradients()}
+        if not self.steps:
+            record.leaves(tape.leaves(loss))
+        if self.taken % DEEP == 0:
+            self.parts["dead"] = tape.dead_units(loss, record.named)
+            if self.sharpness is not None:
+                self.parts["sharpness"] = self.sharpness.measure(loss, record.parameters)
+
+    def _has_gradients(self) -> bool:
+        return any(p.grad is not None and bool(p.grad.any()) for p in self.record.parameters[:1])
+
+    def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        place = next((k for k, each in enumerate(args[1:], 1) if callable(each)), None)
+        closure = kwargs.get("closure") if place is None else args[place]
+        if closure is None:
+            self._ready()
+            return None
+        called: list[Any] = []
+
+        def watched() -> Any:
+            found = closure()
+            if not called:  # a search along a line calls it again, at other weights
+                called.append(True)
+                self._ready()
+            return found
+
+        if place is None:
+            return args, {**kwargs, "closure": watched}
+        return (*args[:place], watched, *args[place + 1 :]), kwargs
+
+    def _ready(self) -> None:
+        """The gradients of a step are there, and the parameters are as they were."""
+        if self.look is not None:
+            self._finish(Look.gradient_of(self.record))
+        if self._sampled(self.steps):
+            self.look = Look.before(self.record, self.optimizer, deep=self.taken % DEEP == 0)
+
+    def _after_step(self, *_: Any) -> None:
+        self.record.step(self.heard, self.told, self.schedulers.jumps(self.steps))
+        if self.look is not None and self.look.update is None:
+            self.look.after(self.steps - 1, self.record.losses.last(), self.record, self.optimizer)
+            self.look.parts |= self.parts
+            self.parts = {}
+        self.heard, self.told = [], None
+
+    def _finish(self, gradient: Any) -> None:
+        """Complete the last sample with the gradient of the step after it."""
+        if self.look is None or self.look.update is None:
+            return
+        sample = self.look.sample(gradient)
+        self.look, self.taken = None, self.taken + 1
+        self.record.samples.append(sample)
+        if self.tell is not None:
+            self.tell(sample)
+
+
+def doctor(
+    optimizer: "torch.optim.Optimizer",
+    model: "nn.Module | None" = None,
+    *,
+    every: int = 20,
+    curvature: bool = True,
+    tell: Callable[[Sample], object] | None = None,
+) -> Doctor:
+    """Watch any torch optimizer while it trains, and say what is wrong.
+
+    A context around the training loop. At every n-th step, and at a few of the first, it measures what the step does;
+    the loss it hears from `backward()`. Nothing is computed forward again, no generator is moved, and the numbers of
+    the training stay what they are.
+
+    Args:
+        optimizer: the one to watch. model: for the names of its parameters; without it they are told by their shapes.
+        every: steps from one sample to the next. A sample copies parameters and gradients (of large models, a part).
+        curvature: whether the sharpness is measured, at each fifth sample, at the cost of two to four backward passes.
+        tell: called with each sample, at the step after it.
+
+    Returns:
+        a `Doctor`: its `samples`, its `findings` with evidence and cure, and `document()`, which `stepwell report`
+        shows.
+
+    Errors: TypeError for what is no optimizer, model or function; ValueError for `every` below 1.
+
+    >>> import torch
+    >>> from stepwell import lab
+    >>> line = torch.nn.Linear(1, 1)
+    >>> optimizer = torch.optim.SGD(line.parameters(), lr=9.0)
+    >>> x = torch.linspace(-1, 1, 32)[:, None]
+    >>> with lab.doctor(optimizer, line) as watch:
+    ...     for _ in range(40):
+    ...         optimizer.zero_grad()
+    ...         ((line(x) - 3 * x) ** 2).mean().backward()
+    ...         optimizer.step()
+    >>> [finding.title for finding in watch.findings]
+    ['the learning rate is too high']
+    """
+    return Doctor(optimizer, model, every=every, curvature=curvature, tell=tell)

@@ -1,0 +1,268 @@
+"""The doctor changes nothing, leaves nothing behind, and hears what it should."""
+
+import copy
+import gc
+import json
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from stepwell import schedules
+from stepwell.lab.health import backward, report
+from stepwell.lab.health.doctor import doctor
+from stepwell.torch import Adam as OurAdam
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+
+
+def train(net, optimizer, steps=30, scheduler=None):
+    torch.manual_seed(1)
+    losses = []
+    for _ in range(steps):
+        x = torch.randn(16, 6)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), x[:, :3].argmax(1))
+        loss.backward()
+        optimizer.step()
+        if scheduler:
+            scheduler.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: torch.optim.Adam(p, 1e-2),
+        lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-3),
+        lambda p: OurAdam(p, 1e-2, clip_norm=0.5),
+        lambda p: OurAdam(p, lr=schedules.cosine(30), zero_grad=True),
+    ],
+)
+def test_the_numbers_of_a_training_stay_what_they_are(net, make):
+    other = copy.deepcopy(net)
+    alone = train(other, make(other.parameters()))
+    optimizer = make(net.parameters())
+    with doctor(optimizer, net, every=3) as watch:
+        seen = train(net, optimizer)
+    assert seen == alone
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
+    assert watch.record.losses.read() == pytest.approx(alone, rel=1e-6)
+    assert len(watch.samples) > 10
+
+
+def test_nothing_is_left_behind(net):
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    before = torch.autograd.backward
+    with doctor(optimizer), doctor(optimizer):
+        assert torch.autograd.backward is not before
+        train(net, optimizer, 3)
+    assert torch.autograd.backward is before
+    assert not optimizer._optimizer_step_pre_hooks
+    assert not optimizer._optimizer_step_post_hooks
+
+
+def test_nothing_is_left_behind_by_an_error(net):
+    optimizer, before = torch.optim.Adam(net.parameters(), 1e-3), torch.autograd.backward
+    watch = doctor(optimizer)
+
+    def interrupted():
+        with watch:
+            train(net, optimizer, 3)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+    assert torch.autograd.backward is before
+    assert watch.steps == 3
+    assert len(watch.samples) == 3
+
+
+def test_it_can_be_started_again(net):
+    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
+    watch = doctor(optimizer, net)
+    with watch:
+        train(net, optimizer, 5)
+        with pytest.raises(RuntimeError, match="watching already"):
+            watch.start()
+    watch.stop()
+    train(net, optimizer, 5)
+    with watch:
+        train(net, optimizer, 5)
+    assert watch.steps == 10
+    assert not backward._listeners
+
+
+def test_a_closure_is_seen(net):
+    optimizer: Any = torch.optim.Adam(net.parameters(), 1e-2)
+    x = torch.randn(16, 6, generator=torch.Generator().manual_seed(2))
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net.eval()(x), x[:, :3].argmax(1))
+        loss.backward()
+        return loss
+
+    with doctor(optimizer, net, every=2) as watch:
+        losses = [float(optimizer.step(closure).detach()) for _ in range(9)]
+    assert watch.record.losses.read() == pytest.approx(losses, rel=1e-6)
+    assert all(s.gradient > 0 and s.update > 0 for s in watch.samples)
+    assert not any(s.accumulated for s in watch.samples)
+
+
+def test_a_search_along_a_line(net):
+    optimizer = torch.optim.LBFGS(net.parameters(), line_search_fn="strong_wolfe")
+    x = torch.randn(64, 6, generator=torch.Generator().manual_seed(2))
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net.eval()(x), x[:, :3].argmax(1))
+        loss.backward()
+        return loss
+
+    with doctor(optimizer, net, every=1) as watch:
+        for _ in range(4):
+            optimizer.step(closure)
+    assert watch.steps == 4
+    assert watch.samples[0].update > 0
+
+
+def test_losses_may_be_told(net):
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, net) as watch:
+        for k in range(3):
+            optimizer.zero_grad()
+            loss = net(torch.ones(4, 6)).square().mean()
+            assert watch.loss(float(k)) == float(k)
+            (loss * 1024).backward()
+            optimizer.step()
+    assert watch.record.losses.read() == [0.0, 1.0, 2.0]
+
+
+def test_without_a_loss_it_says_so(net):
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, net) as watch:
+        for p in net.parameters():
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+    assert watch.samples[0].loss is None
+    assert any("loss(value)" in note for note in watch.notes)
+
+
+def test_one_of_several_optimizers(net):
+    """Each optimizer's doctor has its own steps; the parameters of the other are not called frozen."""
+    first = torch.optim.Adam(net[0].parameters(), 1e-2)
+    second = torch.optim.SGD(net[3].parameters(), 1e-2)
+    with doctor(first, net) as one, doctor(second, net) as other:
+        for _ in range(110):
+            x = torch.randn(16, 6)
+            net.zero_grad()
+            F.cross_entropy(net(x), x[:, :3].argmax(1)).backward()
+            first.step()
+            second.step()
+    assert (one.steps, other.steps) == (110, 110)
+    assert "frozen_layer" not in {f.name for f in (*one.findings, *other.findings)}
+
+
+def test_sparse_gradients_and_half_precision():
+    torch.manual_seed(0)
+    table = nn.Embedding(50, 8, sparse=True)
+    head = nn.Linear(8, 3).bfloat16()
+    sparse, dense = torch.optim.SparseAdam(table.parameters(), 1e-2), torch.optim.SGD(head.parameters(), 0.1)
+    with doctor(sparse, table) as one, doctor(dense, head) as other:
+        for k in range(6):
+            sparse.zero_grad()
+            dense.zero_grad()
+            rows = torch.arange(k, k + 8)
+            F.cross_entropy(head(table(rows).bfloat16()).float(), rows % 3).backward()
+            sparse.step()
+            dense.step()
+    assert one.samples[0].gradients["weight"] > 0
+    assert one.samples[0].update > 0
+    assert other.samples[0].update > 0
+
+
+def test_what_cannot_be_differentiated_twice_is_noted(net):
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, net) as watch:
+        for _ in range(3):
+            optimizer.zero_grad()
+            x = net(torch.ones(2, 4, 8, 6))
+            F.scaled_dot_product_attention(x, x, x).square().mean().backward()
+            optimizer.step()
+    assert watch.samples[0].sharpness is None
+    assert any("sharpness" in note for note in watch.notes)
+    with doctor(optimizer, net, curvature=False) as quiet:
+        train(net, optimizer, 3)
+    assert quiet.samples[0].sharpness is None
+    assert quiet.notes == []
+
+
+def test_tell_is_called_with_each_sample(net):
+    told = []
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, net, every=5, tell=told.append) as watch:
+        train(net, optimizer, 12)
+    assert told == watch.samples
+    assert told
+
+
+def test_no_graph_is_kept_alive(net):
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, net, every=1) as watch:
+        train(net, optimizer, 8)
+        gc.collect()
+        assert not [x for x in gc.get_objects() if type(x) is torch.Tensor and x.grad_fn is not None]
+    assert len(watch.samples) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "words"),
+    [
+        ((3,), {}, TypeError, "optimizer must be a torch.optim.Optimizer; got int"),
+        (("net",), {}, TypeError, "model must be a torch.nn.Module or None; got str"),
+        ((), {"every": 0}, ValueError, "every must be .*got 0"),
+        ((), {"every": 2.5}, TypeError, "every must be .*got 2.5"),
+        ((), {"tell": 1}, TypeError, "tell must be a function"),
+    ],
+)
+def test_bad_input(net, arguments, options, error, words):
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    given: Any = arguments if arguments and arguments[0] == 3 else (optimizer, *arguments)
+    with pytest.raises(error, match=words):
+        doctor(*given, **options)
+    assert not backward._listeners
+
+
+def test_its_document_is_json_and_is_read_again(net, tmp_path):
+    optimizer = torch.optim.SGD(net.parameters(), 1e6)
+    with doctor(optimizer, net, every=2) as watch:
+        train(net, optimizer, 40)
+    watch.write(tmp_path)
+    content = report.read(tmp_path)
+    assert content == json.loads(json.dumps(watch.document(), allow_nan=False))
+    assert [f["name"] for f in content["findings"]] == [f.name for f in watch.findings] == ["rate_too_high"]
+    assert content["steps"] == 40
+    assert content["losses"]["loss"][0] == pytest.approx(watch.record.losses.read()[0], rel=1e-5)
+    assert len(content["samples"]) == len(watch.samples)
+    assert math.isfinite(content["samples"][0]["gradient"])
+    (tmp_path / "doctor.json").write_text('{"schema": "other"}')
+    with pytest.raises(ValueError, match=r"does not hold stepwell\.doctor version 1"):
+        report.read(tmp_path)
+
+
+def test_its_words(net):
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    with doctor(optimizer, net) as watch:
+        train(net, optimizer, 30)
+    assert str(watch) == "nothing wrong in 30 steps, by what this doctor knows"
