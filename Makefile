@@ -16,9 +16,10 @@ book: .venv/lab
 	$(BIN)/stepwell book --all
 
 test: .venv/dev
-	$(BIN)/python -m pytest -q -n auto --ignore=tests/doors
+	$(BIN)/python -m pytest -q -n auto --ignore=tests/doors --ignore=tests/integrations
 
-# each framework in an environment of its own, which is kept in .nox; those that .venv has, in it
+# each framework, and each package that there is an integration for, in an environment of its own, which is kept in .nox;
+# those that .venv has, in it
 test-doors: .venv/dev
 	STEPWELL_EVERY_RULE=1 $(BIN)/python -m pytest -q -n auto tests/testing/test_library.py
 	$(BIN)/python -m pytest -q -n auto tests/doors/numpy tests/doors/torch
@@ -31,7 +32,7 @@ types: .venv/dev
 	$(BIN)/pyright
 
 readme: .venv/dev
-	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md docs/sparse.md docs/checkpoints.md docs/testing.md docs/lab.md docs/find_lr.md
+	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md docs/sparse.md docs/checkpoints.md docs/testing.md docs/lab.md docs/find_lr.md docs/doctor.md docs/report.md docs/playground.md
 
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,13 +1,13 @@
-"""The doors' tests and benchmarks, a session a framework, each in an environment of its own.
+"""The doors' tests and benchmarks, and the integrations' tests, a session each, in an environment of its own.
 
-    nox                                 the tests of every door
+    nox                                 the tests of every door and every integration
     nox -s paddle -- -k adam            those of one; pytest's arguments after the --
-    nox -s bench-paddle -- --quick      its benchmark
+    nox -s bench-paddle -- --quick      a door's benchmark
     STEPWELL_KEEP_MATRIX=1 nox          keep the matrix's figures in docs/doors/matrix
     NOX_ENVDIR=~/.cache/doors nox       keep the environments there, and not in .nox
 
-A session's environment holds what `constraints/<door>.txt` pins and nothing else; it is filled again only when that
-file or pyproject.toml has changed.
+A session's environment holds what `constraints/<door>.txt` or `constraints/integrations/<package>.txt` pins and nothing
+else; it is filled again only when that file or pyproject.toml has changed.
 """
 
 import hashlib
@@ -24,13 +24,14 @@ nox.options.default_venv_backend = "venv"
 
 ROOT = Path(__file__).parent
 PYTEST = ("pytest", "-q", "-n", "auto")
-PINS = {path.stem: path for path in sorted((ROOT / "constraints").glob("*.txt"))}
+DOORS = {path.stem: path for path in sorted((ROOT / "constraints").glob("*.txt"))}
+INTEGRATIONS = {path.stem: path for path in sorted((ROOT / "constraints" / "integrations").glob("*.txt"))}
 BACKENDS = {"keras": [{"KERAS_BACKEND": name} for name in ("tensorflow", "jax", "torch")]}  # else one run, as it comes
 
 
-def install(session: nox.Session, door: str) -> None:
+def install(session: nox.Session, pins: Path) -> None:
     """Fill a session's environment, unless it is what it would be."""
-    pins, stamp = PINS[door], Path(session.virtualenv.location) / "stepwell.stamp"
+    stamp = Path(session.virtualenv.location) / "stepwell.stamp"
     wanted = hashlib.sha256(pins.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
@@ -39,17 +40,17 @@ def install(session: nox.Session, door: str) -> None:
     stamp.write_text(wanted)
 
 
-def tests(door: str) -> None:
-    """The session of a door's tests and doctests."""
+def tests(name: str, pins: Path, *places: str, door: bool) -> None:
+    """The session of the tests and doctests in some places; of a door also those of the suite for everyone's rules."""
 
-    @nox.session(name=door)
+    @nox.session(name=name)
     def run(session: nox.Session) -> None:
-        install(session, door)
-        for env in BACKENDS.get(door, [{}]):
-            session.log(f"{door} {' '.join(env.values())}")
-            session.run(*PYTEST, f"tests/doors/{door}", f"src/stepwell/{door}", *session.posargs, env=env)
-            if not session.posargs:
-                session.run(*PYTEST, "tests/testing/test_library.py", env={**env, "STEPWELL_DOORS": door})
+        install(session, pins)
+        for env in BACKENDS.get(name, [{}]):
+            session.log(f"{name} {' '.join(env.values())}")
+            session.run(*PYTEST, *places, *session.posargs, env=env)
+            if door and not session.posargs:
+                session.run(*PYTEST, "tests/testing/test_library.py", env={**env, "STEPWELL_DOORS": name})
 
 
 def benchmark(door: str) -> None:
@@ -62,6 +63,8 @@ def benchmark(door: str) -> None:
         session.run(str(stepwell), "bench", f"{door}_door", *session.posargs, external=True)
 
 
-for name in PINS:
-    tests(name)
+for name, pins in DOORS.items():
+    tests(name, pins, f"tests/doors/{name}", f"src/stepwell/{name}", door=True)
     benchmark(name)
+for name, pins in INTEGRATIONS.items():
+    tests(name, pins, f"tests/integrations/{name}", f"src/stepwell/integrations/{name}.py", door=False)

@@ -66,8 +66,10 @@ def test_it_prints_the_table_and_the_answer_and_writes_a_folder(tmp_path: Path) 
     assert {path.name for path in (tmp_path / "new").iterdir()} == pictures | {
         "comparison.json",
         "report.md",
+        "report.html",
         "study.db",
     }
+    assert f"see {tmp_path / 'new' / 'report.html'}" in result.stderr
 
 
 def test_as_json_it_is_the_file_and_quiet_is_quiet(tmp_path: Path) -> None:

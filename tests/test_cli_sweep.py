@@ -71,7 +71,8 @@ def test_sweep_prints_the_ranking_and_the_answer_and_writes_a_folder(tmp_path: P
     assert "done: 4 runs" in result.stderr
     names = {p.name for p in place.iterdir()}
     pictures = {f"{name}.{ending}" for name in ("curves", "rates") for ending in ("png", "svg")}
-    assert names == {"results.json", "runs.csv", "report.md", "study.db"} | pictures
+    assert names == {"results.json", "runs.csv", "report.md", "report.html", "study.db"} | pictures
+    assert f"see {place / 'report.html'}" in result.stderr
     assert len((place / "runs.csv").read_text("utf-8").splitlines()) == 1 + 4
     (study,) = optuna.get_all_study_summaries(f"sqlite:///{place}/study.db")
     assert study.n_trials == 4

@@ -3,7 +3,9 @@
 
 def test_complaints_and_requests_are_seen(opened, tmp_path):
     path = tmp_path / "bad.html"
-    path.write_text("<script>console.error('no')</script><img src='https://example.invalid/x.png'><script>gone()</script>")
+    path.write_text(
+        "<script>console.error('no')</script><img src='https://example.invalid/x.png'><script>gone()</script>"
+    )
     watched = opened(path)
     watched.page.wait_for_timeout(300)
     assert any("no" in text for text in watched.errors)

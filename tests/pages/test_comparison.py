@@ -137,7 +137,7 @@ def test_a_folder_has_the_file_the_report_and_its_pictures(made: Contest, tmp_pa
     page.make(two, tmp_path)
     pictures = {f"{task}-{what}" for task in ("made_up", "a_b_c") for what in ("gaps", "curves", "tuning", "rates")}
     files = {f"{name}.{ending}" for name in pictures | {"profile"} for ending in FORMATS}
-    assert {path.name for path in tmp_path.iterdir()} == files | {"comparison.json", "report.md"}
+    assert {path.name for path in tmp_path.iterdir()} == files | {"comparison.json", "report.md", "report.html"}
     text = (tmp_path / "report.md").read_text("utf-8")
     assert text.count("](") - text.count("](comparison.json)") == 9
     for name in pictures | {"profile"}:

@@ -62,7 +62,8 @@ def test_curves_of_all_rules_and_of_one_that_diverges_at_once_can_be_drawn(tmp_p
     made = results([run(name, 0.1, seed, None if name == "adam" else 0.5) for name in algorithms for seed in (0, 1)])
     report.make(made, tmp_path)
     files = {p.name for p in tmp_path.iterdir()}
-    assert files == {"results.json", "runs.csv", "report.md", "curves.png", "curves.svg", "rates.png", "rates.svg"}
+    pages = {"report.md", "report.html"}
+    assert files == {"results.json", "runs.csv", "curves.png", "curves.svg", "rates.png", "rates.svg"} | pages
 
 
 def test_a_schedule_is_drawn_step_by_step() -> None:

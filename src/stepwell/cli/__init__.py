@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import stepwell
-from stepwell.cli import bench, book, compare, find_lr, playground, show, sweep, trace
+from stepwell.cli import bench, book, compare, doctor, find_lr, playground, report, show, sweep, trace
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,7 +15,7 @@ app = typer.Typer(
     help="Every gradient-descent optimizer: which one, at which rate, on which schedule.",
 )
 COMMANDS = (
-    sweep.sweep, find_lr.find_lr, compare.compare, trace.trace,
+    sweep.sweep, find_lr.find_lr, compare.compare, report.report, doctor.doctor, trace.trace,
     playground.playground, book.book, show.rules, show.schedule, bench.bench,
 )  # fmt: skip
 for command in COMMANDS:

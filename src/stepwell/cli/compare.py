@@ -39,8 +39,8 @@ def compare(
     """Say which optimizer is better, and how sure that is: equal tuning budgets, fresh paired seeds, an A/A run.
 
     Prints a ranked table with intervals and ties, the answer and what speaks against it; writes comparison.json,
-    report.md and pictures into a folder, and every run into an Optuna study. Ctrl-C keeps what is done, and --resume
-    goes on.
+    report.html, report.md and pictures into a folder, and every run into an Optuna study. Ctrl-C keeps what is done,
+    and --resume goes on.
     """
     from stepwell.lab.comparisons.compare import planned
     from stepwell.lab.store.storages import beside
@@ -89,7 +89,7 @@ def _watched(searches: "list[Search]", folder: Path, quiet: bool) -> "tuple[Comp
     if comparison.runs:
         state = "interrupted" if code == 130 else "done" if not code else "ended early"
         runs = count(len(comparison.runs), "run")
-        err.print(f"{state}: {runs} in {comparison.wall_seconds:.1f} s; see {folder / 'report.md'}", soft_wrap=True)
+        err.print(f"{state}: {runs} in {comparison.wall_seconds:.1f} s", soft_wrap=True)
     return comparison, code
 
 
@@ -97,8 +97,11 @@ def _show(comparison: "Comparison", folder: Path, quiet: bool, as_json: bool) ->
     """Write the report, print tables, answers, lines to paste and warnings; whether the report could be written."""
     from stepwell.lab.comparisons import advice
     from stepwell.pages import comparison as page
+    from stepwell.pages import report
 
     done = lab.written(functools.partial(page.make, comparison), folder)
+    if done and not quiet:
+        typer.echo(f"see {folder / report.HTML}, or report.md beside it", err=True)
     if as_json:
         typer.echo(comparison.json(), nl=False)
         return done

@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stepwell.cli import lab
-from stepwell.cli.common import Json, console, fail, keep_picture, picture_file
+from stepwell.cli.common import Json, console, fail, keep_picture
+
+if TYPE_CHECKING:
+    from stepwell.lab.rates.found_rate import FoundRate
+
+KEPT = ".json"
 
 
 def find_lr(
@@ -20,7 +25,12 @@ def find_lr(
     method: Annotated[str, typer.Option(help="sweep; or range, the classic range test: quick, often wrong.")] = "sweep",
     data: lab.DataPlace = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, at most.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="Draw the losses into a .png or .svg file, too.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Draw the losses into a .png or .svg file, too; or keep all in a .json file, for `stepwell report`."
+        ),
+    ] = None,
     quiet: lab.Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -33,8 +43,10 @@ def find_lr(
     from stepwell.lab.task import describe
     from stepwell.lab.training.workers import WorkerError
     from stepwell.pages import found_rate
+    from stepwell.pages.style import FORMATS
 
-    picture_file(out)
+    if out and out.suffix not in (kinds := [*(f".{name}" for name in FORMATS), KEPT]):
+        fail(f"--out must end in {' or '.join(kinds)}; got {out}")
     chosen = lab.task_of(task, data)
     err = console(stderr=True, markup=False)
     err.quiet = quiet
@@ -47,8 +59,20 @@ def find_lr(
         raise typer.Exit(130) from None
     except (TypeError, ValueError, WorkerError) as error:
         fail(error)
-    if out and found.rounds:
+    if out and out.suffix == KEPT:
+        _keep(found, out)
+    elif out and found.rounds:
         keep_picture(found_rate.figure(found), out)
     elif out:
         typer.echo("nothing was trained, and nothing drawn", err=True)
     typer.echo(json.dumps(found.to_json(), ensure_ascii=False) if as_json else found)
+
+
+def _keep(found: "FoundRate", out: Path) -> None:
+    from stepwell import files
+
+    try:
+        files.write(out, json.dumps(found.to_json(), ensure_ascii=False, indent=1) + "\n")
+    except OSError as error:
+        fail(f"cannot write {out}: {error}")
+    typer.echo(f"wrote {out}", err=True)

@@ -149,7 +149,7 @@ def show(results: "Results", folder: Path, quiet: bool, as_json: bool) -> bool:
         return True
     done = written(functools.partial(report.make, results), folder)
     err.quiet = quiet or not done
-    progress.conclude(results, str(folder / "report.md"), err)
+    progress.conclude(results, f"{folder / report.HTML}, or report.md beside it", err)
     if as_json:
         typer.echo(results.json(), nl=False)
         return done

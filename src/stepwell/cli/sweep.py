@@ -31,8 +31,8 @@ def sweep(
 ) -> None:
     """Train a task with some optimizers, each at a grid of learning rates, with some seeds, and say which is best.
 
-    Prints ranking, answer and the lines to paste; writes results.json, runs.csv, report.md and pictures into a folder,
-    and every run as a trial into an Optuna study. Ctrl-C keeps what is done; --resume goes on.
+    Prints ranking, answer and the lines to paste; writes results.json, runs.csv, report.html and pictures into a
+    folder, and every run as a trial into an Optuna study. Ctrl-C keeps what is done; --resume goes on.
     """
     from stepwell.lab.store.storages import beside
     from stepwell.lab.sweeps.results import Results

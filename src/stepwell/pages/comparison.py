@@ -12,7 +12,7 @@ from stepwell.lab.comparisons.comparison import Comparison
 from stepwell.lab.comparisons.contest import Contest
 from stepwell.lab.comparisons.judge import Standing
 from stepwell.lab.names import count
-from stepwell.pages import contests, figures, report, tables
+from stepwell.pages import contests, figures, html, report, tables
 from stepwell.pages.style import FORMATS, save
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def pictures(comparison: Comparison) -> Iterator[tuple[str, str, Draw]]:
 
 
 def make(comparison: Comparison, folder: Path) -> None:
-    """Write comparison.json, the pictures as PNG and SVG, and report.md into a folder."""
+    """Write comparison.json, the pictures as PNG and SVG, report.md and report.html into a folder."""
     comparison.write(folder)
     drawn = []
     for name, about, paint in pictures(comparison):
@@ -132,6 +132,7 @@ def make(comparison: Comparison, folder: Path) -> None:
             save(figure, folder / f"{name}.{ending}")
         drawn.append((name, about))
     write(folder / "report.md", page(comparison, drawn))
+    html.write(folder / report.HTML, [folder / "comparison.json"])
 
 
 def page(comparison: Comparison, drawn: list[tuple[str, str]]) -> str:

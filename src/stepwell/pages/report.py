@@ -7,9 +7,10 @@ from stepwell.files import write
 from stepwell.lab.names import count
 from stepwell.lab.sweeps import answer
 from stepwell.lab.sweeps.results import Results
-from stepwell.pages import figures, tables
+from stepwell.pages import figures, html, tables
 from stepwell.pages.style import FORMATS, save
 
+HTML = "report.html"
 PICTURES = {"curves": figures.curves, "rates": figures.rates}
 
 
@@ -23,13 +24,14 @@ def file_name(name: str) -> str:
 
 
 def make(results: Results, folder: Path) -> None:
-    """Write results.json, runs.csv, curves and rates as PNG and SVG, and report.md into a folder."""
+    """Write results.json, runs.csv, curves and rates as PNG and SVG, report.md and report.html into a folder."""
     results.write(folder)
     for name, draw in PICTURES.items():
         figure = draw(results)
         for ending in FORMATS:
             save(figure, folder / f"{name}.{ending}")
     write(folder / "report.md", page(results))
+    html.write(folder / HTML, [folder / "results.json"])
 
 
 def page(results: Results) -> str:

@@ -43,6 +43,8 @@ _RC: Any = {
     "svg.hashsalt": "stepwell",  # the same figure is the same file
 }
 
+_NAMED = {"--": "dashed", "-.": "dashdot", ":": "dotted"}
+
 
 def look(optimizer: str) -> dict[str, Any]:
     """The colour and line style of an optimizer's curves."""
@@ -51,6 +53,18 @@ def look(optimizer: str) -> dict[str, Any]:
         return {"color": OTHERS[place % len(OTHERS)], "linestyle": LINES[place // len(OTHERS) % len(LINES)]}
     place = list(named).index(optimizer)
     return {"color": COLOURS[place % len(COLOURS)], "linestyle": LINES[place // len(COLOURS) % len(LINES)]}
+
+
+def dashes(optimizer: str) -> list[float]:
+    """The lengths of an optimizer's dashes and gaps in points, for what draws without Matplotlib; [] for a whole line.
+
+    >>> dashes("gradient_descent")
+    []
+    """
+    line = look(optimizer)["linestyle"]
+    if line in _NAMED:
+        return list(_RC[f"lines.{_NAMED[line]}_pattern"])
+    return [] if line == "-" else [float(x) for x in line[1]]
 
 
 def panels(optimizers: Sequence[str]) -> dict[str, list[str]]:

@@ -266,3 +266,76 @@ def test_its_words(net):
     with doctor(optimizer, net) as watch:
         train(net, optimizer, 30)
     assert str(watch) == "nothing wrong in 30 steps, by what this doctor knows"
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_scaler_is_seen_through(net, fused):
+    """Loss, gradients and sharpness are those without its factor; a step that it leaves out is none."""
+    twin, seen = copy.deepcopy(net).eval(), []
+    for model, scale in ((net.eval(), None), (twin, 1024.0)):
+        optimizer: Any = torch.optim.AdamW(model.parameters(), 1e-3, fused=fused)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale or 1.0, enabled=scale is not None)
+        torch.manual_seed(1)
+        with doctor(optimizer, model, every=1) as watch:
+            for k in range(12):
+                x = torch.randn(16, 6)
+                optimizer.zero_grad()
+                scaler.scale(F.cross_entropy(model(x), x[:, :3].argmax(1))).backward()
+                if k == 3:
+                    model[0].weight.grad.fill_(math.inf)
+                if k != 3 or scale:
+                    scaler.step(optimizer)
+                scaler.update()
+        seen.append(watch)
+    plain, scaled = seen
+    assert (plain.steps, scaled.steps) == (11, 11)
+    assert scaled.findings == []
+    for a, b in zip(scaled.samples, plain.samples, strict=True):
+        assert (a.loss, a.gradient, a.update) == pytest.approx((b.loss, b.gradient, b.update), rel=1e-4)
+        assert a.eps_share == b.eps_share
+    assert scaled.samples[0].sharpness == pytest.approx(plain.samples[0].sharpness, rel=1e-4)
+    assert torch.amp.GradScaler.scale.__module__.startswith("torch")
+
+
+def test_two_that_play_against_each_other():
+    """Each has its own loss, and gradients that the other's loss leaves are no forgotten ones."""
+    torch.manual_seed(0)
+    critic, maker = nn.Linear(2, 1), nn.Linear(2, 2)
+    first, second = torch.optim.Adam(critic.parameters(), 1e-3), torch.optim.Adam(maker.parameters(), 1e-3)
+    losses = ([], [])
+    with doctor(first, critic, every=5) as one, doctor(second, maker, every=5) as other:
+        for _ in range(60):
+            x = torch.randn(16, 2)
+            first.zero_grad()
+            loss = F.softplus(-critic(x)).mean() + F.softplus(critic(maker(x).detach())).mean()
+            loss.backward()
+            first.step()
+            losses[0].append(loss.item())
+            second.zero_grad()
+            loss = F.softplus(-critic(maker(x))).mean()
+            loss.backward()
+            second.step()
+            losses[1].append(loss.item())
+    for watch, expected in ((one, losses[0]), (other, losses[1])):
+        assert watch.record.losses.read() == pytest.approx(expected, rel=1e-6)
+        assert not any(sample.accumulated for sample in watch.samples)
+
+
+def test_accumulated_gradients_are_of_one_step(net):
+    """Two halves of a batch are the batch: its loss, its gradient and, about, its sharpness."""
+    twin, seen = copy.deepcopy(net), []
+    for model, parts in ((net, 1), (twin, 2)):
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        model.eval()
+        with doctor(optimizer, model, every=1) as watch:
+            for k in range(6):
+                x = torch.randn(8, 6, generator=torch.Generator().manual_seed(k))
+                optimizer.zero_grad()
+                for _ in range(parts):
+                    (F.cross_entropy(model(x), x[:, :3].argmax(1)) / parts).backward()
+                optimizer.step()
+        seen.append(watch)
+    whole, halves = seen
+    for a, b in zip(whole.samples, halves.samples, strict=True):
+        assert (a.loss, a.gradient, a.accumulated) == (pytest.approx(b.loss), pytest.approx(b.gradient), b.accumulated)
+    assert whole.samples[0].sharpness == pytest.approx(halves.samples[0].sharpness, rel=1e-3)

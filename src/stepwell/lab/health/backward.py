@@ -7,6 +7,7 @@ from typing import Any
 
 Listener = Callable[[Any], object]
 
+_UNSCALED = "_stepwell_unscaled"  # of a scaled loss: what it was
 _lock = threading.Lock()
 _listeners: list[Listener] = []
 _original: list[Callable[..., Any]] = []
@@ -15,14 +16,15 @@ _original: list[Callable[..., Any]] = []
 def listen(listener: Listener) -> None:
     """Call `listener(loss)` before each `loss.backward()` and `torch.autograd.backward(loss)` of the process.
 
-    torch has no hook for that: its function is replaced while anyone listens.
+    torch has no hook for that: its function is replaced while anyone listens, and that by which a GradScaler makes a
+    loss a multiple of itself.
     """
     import torch
 
     with _lock:
         if not _listeners:
-            _original.append(torch.autograd.backward)
-            torch.autograd.backward = _heard(_original[0])
+            _original.extend((torch.autograd.backward, torch.amp.GradScaler.scale))
+            torch.autograd.backward, torch.amp.GradScaler.scale = _heard(_original[0]), _noted(_original[1])
         _listeners.append(listener)
 
 
@@ -33,7 +35,13 @@ def stop(listener: Listener) -> None:
     with _lock:
         _listeners.remove(listener)
         if not _listeners:
-            torch.autograd.backward = _original.pop()
+            torch.autograd.backward, torch.amp.GradScaler.scale = _original
+            _original.clear()
+
+
+def unscaled(loss: Any) -> Any:
+    """The loss of which a GradScaler has made this one; itself where none has."""
+    return getattr(loss, _UNSCALED, loss)
 
 
 def _heard(backward: Callable[..., Any]) -> Callable[..., Any]:
@@ -44,3 +52,14 @@ def _heard(backward: Callable[..., Any]) -> Callable[..., Any]:
         return backward(tensors, *args, **kwargs)
 
     return heard
+
+
+def _noted(scale: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(scale)
+    def noted(scaler: Any, outputs: Any) -> Any:
+        scaled = scale(scaler, outputs)
+        if scaled is not outputs and hasattr(outputs, "detach"):
+            setattr(scaled, _UNSCALED, outputs.detach())
+        return scaled
+
+    return noted

@@ -55,6 +55,7 @@ class Doctor:
         self.told: float | None = None
         self.handles: list[Any] = []
         self.taken = 0
+        self.skipped = False
 
     def __enter__(self) -> Self:
         return self.start()
@@ -140,25 +141,33 @@ class Doctor:
         loss = tensors[0] if isinstance(tensors, list | tuple) and len(tensors) == 1 else tensors
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
             return
-        first = not self.heard
-        self.heard.append(loss.detach())
-        if first and self._sampled(self.steps):
+        if self.heard and self.record.cleared():  # what was heard was of another optimizer's step, or of one left out
+            self.heard = []
+        self.heard.append(backward.unscaled(loss).detach())
+        if len(self.heard) == 1 and self._sampled(self.steps):
             self._look_at_graph(loss)
 
     def _look_at_graph(self, loss: Any) -> None:
         record = self.record
-        self.parts = {"accumulated": self.steps > 0 and self._has_gradients()}
+        self.parts = {"accumulated": self.steps > 0 and not record.cleared()}
         if not self.steps:
             record.leaves(tape.leaves(loss))
         if self.taken % DEEP == 0:
             self.parts["dead"] = tape.dead_units(loss, record.named)
             if self.sharpness is not None:
-                self.parts["sharpness"] = self.sharpness.measure(loss, record.parameters)
-
-    def _has_gradients(self) -> bool:
-        return any(p.grad is not None and bool(p.grad.any()) for p in self.record.parameters[:1])
+                found, scaled, base = (
+                    self.sharpness.measure(loss, record.parameters),
+                    float(loss.detach()),
+                    self.heard[0],
+                )
+                self.parts["sharpness"] = found if found is None or not scaled else found * float(base) / scaled
 
     def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self.skipped = bool(
+            float(getattr(optimizer, "found_inf", None) or 0.0)
+        )  # by a GradScaler, for its kernel to see
+        if self.skipped:
+            return None
         place = next((k for k, each in enumerate(args[1:], 1) if callable(each)), None)
         closure = kwargs.get("closure") if place is None else args[place]
         if closure is None:
@@ -180,14 +189,20 @@ class Doctor:
     def _ready(self) -> None:
         """The gradients of a step are there, and the parameters are as they were."""
         if self.look is not None:
-            self._finish(Look.gradient_of(self.record))
+            self._finish(Look.gradient_of(self.record, self.optimizer))
         if self._sampled(self.steps):
             self.look = Look.before(self.record, self.optimizer, deep=self.taken % DEEP == 0)
 
     def _after_step(self, *_: Any) -> None:
-        self.record.step(self.heard, self.told, self.schedulers.jumps(self.steps))
+        if self.skipped:
+            self.heard, self.told = [], None
+            return
+        heard = self.heard
+        self.record.step(heard, self.told, self.schedulers.jumps(self.steps))
         if self.look is not None and self.look.update is None:
             self.look.after(self.steps - 1, self.record.losses.last(), self.record, self.optimizer)
+            if self.parts.get("sharpness") is not None:
+                self.parts["sharpness"] *= max(1, len(heard))  # of a step that accumulates, each part has a share
             self.look.parts |= self.parts
             self.parts = {}
         self.heard, self.told = [], None

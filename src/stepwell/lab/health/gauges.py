@@ -75,11 +75,15 @@ def cosine(product: float, square: float, other: float) -> float | None:
 
 
 def eps_share(
-    forms: Sequence[Form | None], members: Sequence[Sequence[Any]], states: Mapping[Any, Any]
+    forms: Sequence[Form | None],
+    members: Sequence[Sequence[Any]],
+    states: Mapping[Any, Any],
+    factor: float = 1.0,
 ) -> float | None:
     """The share of coordinates whose step would be at least twice as long without ε.
 
-    Coordinates whose gradient has always been 0 have no such step, and do not count; nor do rules without ε.
+    Coordinates whose gradient has always been 0 have no such step, and do not count; nor do rules without ε. Gradients
+    are multiplied by `factor` first.
     """
     ruled, counted = 0, 0
     for found, parameters in zip(forms, members, strict=True):
@@ -87,17 +91,19 @@ def eps_share(
             continue
         moved = [p for p in parameters if p.grad is not None and not p.grad.is_sparse]
         if moved:
-            with_eps, without = _steps(found, moved, states)
+            with_eps, without = _steps(found, moved, states, factor)
             known = without.isfinite() & (without != 0)
             ruled += int((without.abs() >= TWICE * with_eps.abs())[known].sum())
             counted += int(known.sum())
     return ruled / counted if counted else None
 
 
-def _steps(found: Form, parameters: Sequence[Any], states: Mapping[Any, Any]) -> tuple["Tensor", "Tensor"]:
+def _steps(
+    found: Form, parameters: Sequence[Any], states: Mapping[Any, Any], factor: float
+) -> tuple["Tensor", "Tensor"]:
     """The rule's step with its ε and without, at all looked-at coordinates of these parameters."""
     at = Coordinates(parameters)
-    arrays: dict[str, Any] = {"p": at.vector(parameters), "g": at.vector([p.grad for p in parameters])}
+    arrays: dict[str, Any] = {"p": at.vector(parameters), "g": factor * at.vector([p.grad for p in parameters])}
     held = [found.state(states.get(p, {}), p) for p in parameters]
     arrays |= {name: at.vector([each[name] for each in held]) for name in found.rule.state}
     arrays["t"] = float(states.get(parameters[0], {}).get("step", 0)) + 1

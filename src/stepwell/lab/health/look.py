@@ -30,7 +30,7 @@ class Look:
     @classmethod
     def before(cls, record: "Record", optimizer: Any, deep: bool) -> Self:
         """When the gradients are there and the step is not made."""
-        at, parameters, gradient = record.coordinates, record.parameters, cls.gradient_of(record)
+        at, parameters, gradient = record.coordinates, record.parameters, cls.gradient_of(record, optimizer)
         (slopes,) = at.norms(gradient)
         parts: dict[str, Any] = {"lr": max(float(group["lr"]) for group in optimizer.param_groups)}
         if not all(slopes):
@@ -39,13 +39,14 @@ class Look:
             parts["zero"] = tuple(name for name, p, size in named if p.grad is not None and not size)
         if deep:
             members = [group["params"] for group in optimizer.param_groups]
-            parts["eps_share"] = eps_share(record.forms(), members, optimizer.state)
+            parts["eps_share"] = eps_share(record.forms(), members, optimizer.state, _factor(optimizer))
         return cls(at.vector(parameters), gradient, slopes, parts, deep)
 
     @staticmethod
-    def gradient_of(record: "Record") -> "Tensor":
+    def gradient_of(record: "Record", optimizer: Any) -> "Tensor":
         """The gradient now."""
-        return record.coordinates.vector([p.grad for p in record.parameters])
+        gradient = record.coordinates.vector([p.grad for p in record.parameters])
+        return gradient if (factor := _factor(optimizer)) == 1.0 else factor * gradient
 
     def after(self, step: int, loss: float | None, record: "Record", optimizer: Any) -> None:
         """When the step is made."""
@@ -80,6 +81,12 @@ class Look:
             signal=cosine(gf, gg, ff),
             noise=max(gg - gf, 0.0) / gf if gf > 0 else math.inf if gg else None,
         )
+
+
+def _factor(optimizer: Any) -> float:
+    """By what a fused optimizer's kernel will multiply gradients, which still have a GradScaler's factor."""
+    scale = getattr(optimizer, "grad_scale", None)
+    return 1.0 if scale is None else 1.0 / float(scale)
 
 
 def _whole(norms: list[float]) -> float:

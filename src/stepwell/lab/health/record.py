@@ -83,6 +83,10 @@ class Record:
     def forms(self) -> list[Form | None]:
         return [form(self.optimizer, group) for group in self.optimizer.param_groups]
 
+    def cleared(self) -> bool:
+        """Whether no parameter has a gradient but 0."""
+        return not any(p.grad is not None and bool(_values(p.grad).any()) for p in self.parameters)
+
     def leaves(self, found: list[Any]) -> None:
         own = {id(p) for p in self.parameters}
         self.outside = [(f"a parameter of shape {tuple(p.shape)}", p, p._version) for p in found if id(p) not in own]
@@ -95,3 +99,7 @@ class Record:
 
     def settle(self) -> None:
         self.losses.read()
+
+
+def _values(gradient: Any) -> Any:
+    return gradient._values() if gradient.is_sparse else gradient

@@ -1,16 +1,21 @@
 """What a search for a learning rate found, to read, to paste, and to keep as JSON."""
 
+import json
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
+import stepwell
 from stepwell.lab.documents import plain
 from stepwell.lab.names import count
 from stepwell.lab.rates.asked import Asked
 from stepwell.lab.statistics import Basin
 
+SCHEMA, VERSION = "stepwell.found_rate", 1
 ROWS = 12  # of a round that are printed, at most
 
 
@@ -101,9 +106,28 @@ class FoundRate:
         return "" if self.rate is None else f"lr={short(self.rate)}"
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, and `paste` and `cost.runs`, as what `json.dumps` takes; a number that is not finite is None."""
+        """All of it, and `paste` and `cost.runs`, as what `json.dumps` takes; a number that is not finite is None.
+
+        By `schema` ("stepwell.found_rate") and `version` (1) its files are known; `stepwell` is what wrote it.
+        """
+        known = {"schema": SCHEMA, "version": VERSION, "stepwell": stepwell.__version__}
         derived = {"paste": self.paste, "cost": {**asdict(self.cost), "runs": self.cost.runs}}
-        return plain({**asdict(self), **derived})
+        return plain({**known, **asdict(self), **derived})
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What a file holds that has `to_json()`. Errors: ValueError if it is something else."""
+        content = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict) or (content.get("schema"), content.get("version")) != (SCHEMA, VERSION):
+            raise ValueError(f"{path} does not hold {SCHEMA} version {VERSION}")
+        own = {field.name: content[field.name] for field in fields(cls)}
+        own["interval"] = tuple(own["interval"]) if own["interval"] else None
+        own["basin"] = Basin(**own["basin"]) if own["basin"] else None
+        own["seeds"] = tuple(own["seeds"])
+        own["rounds"] = tuple(map(_round, own["rounds"]))
+        cost: dict[str, Any] = {field.name: content["cost"][field.name] for field in fields(Cost)}
+        own["cost"] = Cost(**{**cost, "full_seconds": _number(cost["full_seconds"], math.nan)})
+        return cls(**own)
 
     def __str__(self) -> str:
         return "\n".join([f"{self.paste or 'no clear answer'}    {self.optimizer} on {self.task}", "", *self._facts()]
@@ -139,6 +163,20 @@ class FoundRate:
             return self.way
         text = f"{cost.runs:.2f} full runs: {cost.steps} steps in {_seconds(cost.seconds)}"
         return f"{text}; the {cost.full} of a full run take about {_seconds(cost.full_seconds)} ({self.way})"
+
+
+def _round(content: Mapping[str, Any]) -> Round:
+    losses = tuple(tuple(_number(loss, math.inf) for loss in each) for each in content["losses"])
+    if len(losses) != len(content["rates"]) or not all(losses):
+        raise ValueError(
+            f"a round must have losses for each of its {count(len(content['rates']), 'rate')}; got {losses}"
+        )
+    return Round(content["steps"], tuple(content["rates"]), losses, _number(content["initial"], math.nan))
+
+
+def _number(x: float | None, otherwise: float) -> float:
+    """A number of a file, in which None stands for one that is not finite."""
+    return otherwise if x is None else x
 
 
 def too_short(task: str, optimizer: str, method: str, asked: Asked, cost: float) -> FoundRate:

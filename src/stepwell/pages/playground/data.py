@@ -13,7 +13,7 @@ from stepwell.kernels.trace import trace
 from stepwell.pages.playground import formulas
 from stepwell.pages.playground.sliders import bounds, default, slider
 from stepwell.pages.rulebook import facts
-from stepwell.pages.style import _RC, look
+from stepwell.pages.style import dashes, look
 from stepwell.rule import Rule
 
 if TYPE_CHECKING:
@@ -24,13 +24,6 @@ MOST_STEPS, SEEDS = 1000, 4
 OWN = "own"
 """The name of the user's own plane among the surfaces."""
 
-_DASHES = {
-    "-": (),
-    "--": _RC["lines.dashed_pattern"],
-    ":": _RC["lines.dotted_pattern"],
-    "-.": _RC["lines.dashdot_pattern"],
-}
-
 
 def about_rules(rules: Mapping[str, Rule]) -> dict[str, Any]:
     """By name: family, colour and dashes, formula, reference, and each hyperparameter with its slider."""
@@ -38,24 +31,20 @@ def about_rules(rules: Mapping[str, Rule]) -> dict[str, Any]:
 
 
 def _about_rule(rule: Rule) -> dict[str, Any]:
-    known, style = facts(rule), look(rule.name)
+    known = facts(rule)
     return {
         "family": rule.formula.__module__.rpartition(".")[2],
         "summary": known["summary"],
         "formula": "\n".join(known["formula"]),
         "reference": known["reference"],
-        "colour": style["color"],
-        "dash": _dash(style["linestyle"]),
+        "colour": look(rule.name)["color"],
+        "dash": dashes(rule.name),
         "hyper": [
             {"name": h.name, "default": default(h), "words": h.domain.words, "slider": slider(h)}
             | dict(zip(("low", "high"), map(_finite, bounds(h.domain)), strict=True))
             for h in rule.hyperparameters.values()
         ],
     }
-
-
-def _dash(line: Any) -> list[float]:
-    return list(_DASHES[line] if isinstance(line, str) else line[1])
 
 
 def _finite(bound: dict[str, Any]) -> dict[str, Any] | None:
