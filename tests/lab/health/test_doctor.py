@@ -339,3 +339,100 @@ def test_accumulated_gradients_are_of_one_step(net):
     for a, b in zip(whole.samples, halves.samples, strict=True):
         assert (a.loss, a.gradient, a.accumulated) == (pytest.approx(b.loss), pytest.approx(b.gradient), b.accumulated)
     assert whole.samples[0].sharpness == pytest.approx(halves.samples[0].sharpness, rel=1e-3)
+
+
+def test_parameters_may_come_and_go(net):
+    """Groups that are added, parameters taken out, tensors resized: the training goes on, and is watched."""
+    optimizer: Any = torch.optim.SGD(net[0].parameters(), 0.1, weight_decay=0.1)
+    with doctor(optimizer, every=1) as watch:
+        train(net, optimizer, 3)
+        optimizer.add_param_group({"params": net[3].parameters(), "weight_decay": 0.0})
+        train(net, optimizer, 3)
+        optimizer.param_groups[0]["params"].pop()
+        train(net, optimizer, 3)
+        net[3].bias.data = torch.zeros(3)
+        train(net, optimizer, 3)
+    assert watch.steps == 12
+    assert not watch.broken
+    assert [len(watch.samples[k].ratios) for k in (0, 4, 8)] == [2, 4, 3]
+    assert len(watch.samples) == 12
+
+
+def test_an_error_of_its_own_ends_no_training(net, monkeypatch):
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, every=1) as watch:
+        train(net, optimizer, 2)
+        monkeypatch.setattr(watch.record.coordinates, "vector", None)
+        train(net, optimizer, 5)
+    assert watch.steps == 7
+    assert len(watch.samples) == 1
+    assert any("an error of its own: TypeError" in note for note in watch.notes)
+
+
+def test_what_must_not_run_twice_does_not(net):
+    """Hooks and functions with a backward() of their own may draw, count or send; no sharpness is measured then."""
+    calls = []
+    net[0].weight.register_hook(lambda g: calls.append(1) or g)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, net, every=1) as watch:
+        train(net, optimizer, 4)
+    assert len(calls) == 4
+    assert watch.samples[0].sharpness is None
+    assert any("must not run twice" in note for note in watch.notes)
+
+
+def test_two_threads_hear_themselves_alone():
+    import threading
+
+    losses: dict[float, list[float]] = {}
+
+    def trained(level: float) -> None:
+        w = nn.Parameter(torch.tensor(level))
+        optimizer = torch.optim.SGD([w], 0.0)
+        with doctor(optimizer, every=5) as watch:
+            for _ in range(200):
+                optimizer.zero_grad()
+                (w * 1.0).backward()
+                optimizer.step()
+        losses[level] = [x for x in watch.record.losses.read() if x is not None]
+
+    threads = [threading.Thread(target=trained, args=(level,)) for level in (1.0, 100.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for level, found in losses.items():
+        assert set(found) == {level}
+
+
+def test_complex_and_empty_parameters():
+    torch.manual_seed(0)
+    w, empty = nn.Parameter(torch.randn(4, dtype=torch.complex64)), nn.Parameter(torch.zeros(0, 3))
+    optimizer, before = torch.optim.SGD([w, empty], 0.1), w.detach()
+    with doctor(optimizer, every=1) as watch:
+        for _ in range(3):
+            optimizer.zero_grad()
+            before = w.detach().clone()
+            ((w.abs() ** 2).sum() + empty.sum()).backward()
+            optimizer.step()
+    (ratio,) = watch.samples[-1].ratios.values()
+    assert ratio == pytest.approx(float((w.detach() - before).norm() / before.norm()), rel=1e-5)
+    assert watch.findings == []
+
+
+@pytest.mark.parametrize("lr", [0.0, 1e-14])
+def test_a_rate_of_nothing_is_found(net, lr):
+    optimizer = torch.optim.Adam(net.parameters(), lr)
+    with doctor(optimizer, net, every=5) as watch:
+        train(net, optimizer, 30)
+    assert [finding.name for finding in watch.findings] == ["rate_too_low"]
+
+
+def test_weights_that_begin_at_zero():
+    line = nn.Linear(6, 3)
+    nn.init.zeros_(line.weight)
+    nn.init.zeros_(line.bias)
+    optimizer = torch.optim.SGD(line.parameters(), 0.5)
+    with doctor(optimizer, line) as watch:
+        train(line, optimizer, 120)
+    assert watch.findings == []

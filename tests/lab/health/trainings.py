@@ -243,8 +243,8 @@ def convolutions_a_good_deal_too_fast(**options: Any) -> Doctor:
 
 @fault("missing_warmup")
 def transformer_normalized_after(**options: Any) -> Doctor:
-    model = Transformer(before=False, layers=6)
-    return watched(model, torch.optim.Adam(model.parameters(), 1e-2), **options)
+    model = Transformer(before=False, layers=6, width=64)
+    return watched(model, torch.optim.Adam(model.parameters(), 7e-3), **options)
 
 
 @fault("missing_warmup")
@@ -302,10 +302,10 @@ def biases_decay_and_weights_do_not(**options: Any) -> Doctor:
 
 
 @fault("wrong_decay_group")
-def norms_decay_too(**options: Any) -> Doctor:
+def norms_of_a_convolution_alone(**options: Any) -> Doctor:
     model = convolutions()
-    groups = _groups(model, lambda p: p.ndim < 2 or p.ndim == 4, 0.05)
-    return watched(model, torch.optim.AdamW(groups, 3e-3), **options)
+    optimizer = torch.optim.SGD(_groups(model, lambda p: p.ndim < 2, 0.01), 0.05, momentum=0.9)
+    return watched(model, optimizer, **options)
 
 
 @fault("wrong_decay_group")

@@ -261,3 +261,16 @@ def test_a_loader_that_runs_dry_is_said(small: Task) -> None:
 def test_digits_ends_where_it_always_did(rule: str, lr: float, loss: float) -> None:
     task = tasks.digits()
     assert train(task, Trial(rule, lr, 1, task.steps(3))).loss == pytest.approx(loss, rel=1e-4)
+
+
+def test_what_diverges_at_its_first_step_without_validation(one_thread):
+    """Its curve ends there; nothing is summed up for it afterwards."""
+    from dataclasses import replace
+
+    import torch
+
+    x = torch.full((32, 2), float("nan"))
+    lost = replace(task(), data=(x, torch.zeros(32, 1)), validation=None, model=lambda: torch.nn.Linear(2, 1),
+                   loss=torch.nn.functional.mse_loss, metric=None, batch=8)  # fmt: skip
+    run = train(lost, Trial("adam", 1e-3, 0, 8))
+    assert (run.status, run.loss) == ("diverged", None)

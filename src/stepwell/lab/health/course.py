@@ -67,10 +67,16 @@ class Course:
 
     @cached_property
     def peak(self) -> float:
-        """The largest loss in units of the first; after the very beginning of medians of five: batches differ."""
+        """The largest loss in units of the first: of medians of three at the very beginning, later of five."""
+        early = [median(self.losses[k : k + 3]) for k in range(min(EARLY, len(self.losses) - 2))]
         later = [median(self.losses[k : k + 5]) for k in range(EARLY, len(self.losses) - 4)]
-        largest = max([*self.losses[:EARLY], *later, *self.losses[-1:]], default=math.nan)
+        largest = max([*early, *later, *self.losses[-1:]], default=math.nan)
         return largest / self.first if self.first > 0 else 1.0
+
+    @cached_property
+    def spike(self) -> float:
+        """The largest single loss of the very beginning in units of the first."""
+        return max(self.losses[: 2 * EARLY], default=math.nan) / self.first if self.first > 0 else 1.0
 
     def over(self, begin: float, end: float) -> float:
         """The median loss between two shares of the steps."""
@@ -83,10 +89,10 @@ class Course:
         """The share of the first loss that is gone at the end."""
         return 1 - self.last / self.first if self.first > 0 else 0.0
 
-    def flat(self, end: float = 1.0) -> bool:
-        """Whether the loss of so much of the steps has fallen little, and not at all after its first fifth."""
-        now = self.over(0.9 * end, end)
-        return bool(self.losses) and now > 0.7 * self.first and now > 0.9 * self.over(0.1 * end, 0.2 * end)
+    @property
+    def flat(self) -> bool:
+        """Whether the loss has fallen little, and hardly after its first fifth."""
+        return bool(self.losses) and self.last > 0.7 * self.first and self.last > 0.9 * self.over(0.1, 0.2)
 
     @property
     def plateau(self) -> int | None:

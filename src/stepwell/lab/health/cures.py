@@ -126,7 +126,7 @@ def _halve(fork: Fork) -> None:
 
 CURES: dict[str, Callable[[Finding], list[Cure]]] = {
     "rate_too_high": lambda _: [_rate(0.1), _rate(0.01), _WARMUP, _CLIP],
-    "rate_too_low": lambda _: [_rate(10.0), _rate(100.0), _rate(1000.0)],
+    "rate_too_low": lambda _: [_rate(10.0**k) for k in (1, 2, 3, 4)],
     "missing_warmup": lambda _: [_WARMUP, _rate(0.1)],
     "exploding_gradients": lambda _: [_CLIP, Cure("matrices of half the size", _halve), _rate(0.01)],
     "nan_loss": lambda _: [_SKIP, _rate(0.1), _CLIP],

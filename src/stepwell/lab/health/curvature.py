@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from stepwell.lab.health.tape import nodes
+from stepwell.lab.randomness import preserved
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -22,10 +25,17 @@ class Sharpness:
 
     def measure(self, loss: "Tensor", parameters: Sequence["Tensor"]) -> float | None:
         """λ at these parameters; None, and the reason in `refused`, where torch cannot differentiate twice."""
+        from torch.autograd.function import BackwardCFunction
+
         if self.refused:
             return None
+        wanted = [p for p in parameters if p.requires_grad]
+        if any(p._backward_hooks for p in wanted) or any(isinstance(node, BackwardCFunction) for node in nodes(loss)):
+            self.refused = "a parameter has a hook, or a function its own backward(), which must not run twice"
+            return None
         try:
-            return self._measured(loss, [p for p in parameters if p.requires_grad])
+            with preserved():
+                return self._measured(loss, wanted)
         except (RuntimeError, NotImplementedError) as error:
             self.refused = str(error).splitlines()[0]
             return None

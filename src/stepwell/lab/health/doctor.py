@@ -1,6 +1,8 @@
 """Watch an optimizer at work: `doctor(optimizer)`, a context around any training loop."""
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -46,7 +48,7 @@ class Doctor:
         self.optimizer, self.model, self.tell = optimizer, model, tell
         self.started = report.started()
         self.every = EVERY.check("every", every)
-        self.record = Record.of(optimizer, model, self.every)
+        self.record = Record(optimizer, model, self.every)
         self.sharpness = Sharpness() if curvature else None
         self.schedulers = Schedulers(optimizer)
         self.look: Look | None = None
@@ -56,6 +58,8 @@ class Doctor:
         self.handles: list[Any] = []
         self.taken = 0
         self.skipped = False
+        self.thread = 0
+        self.broken = ""
 
     def __enter__(self) -> Self:
         return self.start()
@@ -67,6 +71,7 @@ class Doctor:
         """Begin to watch. Errors: RuntimeError if it does already."""
         if self.handles:
             raise RuntimeError("this doctor is watching already; stop() it first")
+        self.thread = threading.get_ident()  # until a step is made in another
         backward.listen(self._before_backward)
         self.handles = [
             self.optimizer.register_step_pre_hook(self._before_step),
@@ -82,7 +87,8 @@ class Doctor:
         for handle in self.handles:
             handle.remove()
         self.handles = []
-        self._finish(None)
+        with self._harmless():
+            self._finish(None)
         self.record.settle()
 
     @property
@@ -105,13 +111,15 @@ class Doctor:
     def notes(self) -> list[str]:
         """What is no fault by itself: a plateau of the loss; and what could not be measured, and why."""
         notes = []
+        if self.broken:
+            notes.append(f"the doctor looked no more after step {self.steps}, by an error of its own: {self.broken}")
         if (since := Course(self.record).plateau) is not None:
             notes.append(
                 f"a plateau: the loss has not fallen since about step {since}; it may be as low as it gets, or the "
                 "rate may have to fall"
             )
         if self.sharpness is not None and (refused := self.sharpness.refused):
-            notes.append(f"not measured: the sharpness, as torch cannot differentiate this loss twice ({refused})")
+            notes.append(f"not measured: the sharpness, for which this loss is not differentiated twice ({refused})")
         if self.steps and not any(loss is not None for loss in self.record.losses.read()):
             notes.append("not measured: the loss; no backward() of one number was heard, tell it with loss(value)")
         return notes
@@ -123,7 +131,7 @@ class Doctor:
         """All of it as plain Python: see `stepwell.lab.health.report`."""
         return report.document(self)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Put doctor.json into a folder; `stepwell report` makes a page of it."""
         report.keep(self.document(), folder)
 
@@ -141,11 +149,23 @@ class Doctor:
         loss = tensors[0] if isinstance(tensors, list | tuple) and len(tensors) == 1 else tensors
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
             return
+        if self.broken or self.thread != threading.get_ident():  # of a training in another thread
+            return
         if self.heard and self.record.cleared():  # what was heard was of another optimizer's step, or of one left out
             self.heard = []
         self.heard.append(backward.unscaled(loss).detach())
         if len(self.heard) == 1 and self._sampled(self.steps):
-            self._look_at_graph(loss)
+            with self._harmless():
+                self._look_at_graph(loss)
+
+    @contextlib.contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """An error of the doctor's own ends no training: it looks no more, and says so."""
+        try:
+            yield
+        except Exception as error:
+            self.broken = f"{type(error).__name__}: {error}"
+            self.look = None
 
     def _look_at_graph(self, loss: Any) -> None:
         record = self.record
@@ -188,24 +208,29 @@ class Doctor:
 
     def _ready(self) -> None:
         """The gradients of a step are there, and the parameters are as they were."""
-        if self.look is not None:
-            self._finish(Look.gradient_of(self.record, self.optimizer))
-        if self._sampled(self.steps):
-            self.look = Look.before(self.record, self.optimizer, deep=self.taken % DEEP == 0)
+        if self.broken:
+            return
+        with self._harmless():
+            if self.look is not None:
+                self._finish(None if self.record.follow() else Look.gradient_of(self.record, self.optimizer))
+            if self._sampled(self.steps):
+                self.record.follow()
+                self.look = Look.before(self.record, self.optimizer, deep=self.taken % DEEP == 0)
 
     def _after_step(self, *_: Any) -> None:
+        heard, told = self.heard, self.told
+        self.heard, self.told = [], None
         if self.skipped:
-            self.heard, self.told = [], None
             return
-        heard = self.heard
-        self.record.step(heard, self.told, self.schedulers.jumps(self.steps))
-        if self.look is not None and self.look.update is None:
+        self.record.step(heard, told, self.schedulers.jumps(self.steps))
+        if self.look is None or self.look.update is not None:
+            return
+        with self._harmless():
             self.look.after(self.steps - 1, self.record.losses.last(), self.record, self.optimizer)
             if self.parts.get("sharpness") is not None:
                 self.parts["sharpness"] *= max(1, len(heard))  # of a step that accumulates, each part has a share
             self.look.parts |= self.parts
             self.parts = {}
-        self.heard, self.told = [], None
 
     def _finish(self, gradient: Any) -> None:
         """Complete the last sample with the gradient of the step after it."""
@@ -229,8 +254,9 @@ def doctor(
     """Watch any torch optimizer while it trains, and say what is wrong.
 
     A context around the training loop. At every n-th step, and at a few of the first, it measures what the step does;
-    the loss it hears from `backward()`. Nothing is computed forward again, no generator is moved, and the numbers of
-    the training stay what they are.
+    the loss it hears from `backward()`, in the thread that steps. Nothing is computed forward again, no generator is
+    moved, and the numbers of the training stay what they are; only hooks on tensors inside the model, and checkpointed
+    layers, run once more where the sharpness is measured.
 
     Args:
         optimizer: the one to watch. model: for the names of its parameters; without it they are told by their shapes.

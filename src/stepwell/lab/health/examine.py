@@ -42,7 +42,7 @@ class Examination:
     def __str__(self) -> str:
         return report.words(self.doctor, self.proof)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Put doctor.json into a folder."""
         report.keep(self.content, folder)
 

@@ -18,12 +18,12 @@ TWICE = 2.0  # how much longer a step is without ε where ε rules it
 
 
 class Coordinates:
-    """The same coordinates of tensors of these shapes, one after the other in a vector."""
+    """The same coordinates of tensors of these shapes, one after the other in a vector; of complex ones both parts."""
 
     def __init__(self, parameters: Sequence["Tensor"]):
-        total = sum(p.numel() for p in parameters)
-        self.stride = max(1, math.ceil(total / LOOKED_AT))
-        self.lengths = [math.ceil(p.numel() / self.stride) for p in parameters]
+        counts = [p.numel() * (2 if p.is_complex() else 1) for p in parameters]
+        self.stride = max(1, math.ceil(sum(counts) / LOOKED_AT))
+        self.lengths = [math.ceil(count / self.stride) for count in counts]
 
     def vector(self, tensors: Sequence["Tensor | None"]) -> "Tensor":
         """Their values in single or double precision; 0 for a tensor that is not there."""
@@ -53,7 +53,7 @@ class Coordinates:
         if x.layout is not torch.strided:
             x = x.to_dense()
         if x.is_complex():
-            x = x.abs()
+            x = torch.view_as_real(x.resolve_conj())
         flat = x.reshape(-1)
         if self.stride > 1:
             flat = flat[:: self.stride]
@@ -89,7 +89,7 @@ def eps_share(
     for found, parameters in zip(forms, members, strict=True):
         if found is None or EPSILON not in found.rule.hyperparameters:
             continue
-        moved = [p for p in parameters if p.grad is not None and not p.grad.is_sparse]
+        moved = [p for p in parameters if p.grad is not None and not (p.grad.is_sparse or p.is_complex())]
         if moved:
             with_eps, without = _steps(found, moved, states, factor)
             known = without.isfinite() & (without != 0)

@@ -96,14 +96,18 @@ def _whole(norms: list[float]) -> float:
 def _decays(
     record: "Record", optimizer: Any, sizes: list[float], moved: list[float], slopes: list[float]
 ) -> list[float]:
-    """By parameter how large weight decay is beside the rest: decoupled lr·λ‖p‖/‖Δp‖, else λ‖p‖/(λ‖p‖+‖g‖)."""
-    found, k = [], 0
+    """By parameter how large weight decay is beside the rest: decoupled lr·λ‖p‖/‖Δp‖, else λ‖p‖/(λ‖p‖+‖g‖).
+
+    It is 0 where there is nothing to be beside: a parameter without a gradient, or one that did not move.
+    """
+    found = {}
+    measured = dict(zip(record.named, zip(sizes, moved, slopes, strict=True), strict=True))
     for group, form in zip(optimizer.param_groups, record.forms(), strict=True):
-        decay = float(group.get(DECAY, 0.0))
-        for _ in group["params"]:
-            if decoupled(form):
-                found.append(float(group["lr"]) * decay * sizes[k] / max(moved[k], TINY))
+        rate, decay = float(group["lr"]), float(group.get(DECAY) or 0.0)
+        for key in [id(p) for p in group["params"] if id(p) in measured]:
+            size, change, slope = measured[key]
+            if not change or not slope:
+                found[key] = 0.0
             else:
-                found.append(decay * sizes[k] / max(decay * sizes[k] + slopes[k], TINY))
-            k += 1
-    return found
+                found[key] = rate * decay * size / change if decoupled(form) else decay * size / (decay * size + slope)
+    return [found[key] for key in record.named]

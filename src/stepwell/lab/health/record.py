@@ -1,7 +1,7 @@
 """All that a doctor has seen of a training."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from stepwell.lab.health.forms import DECAY, EPSILON, Form, form
 from stepwell.lab.health.gauges import Coordinates
@@ -46,27 +46,43 @@ class Group:
 class Record:
     """What findings are made from."""
 
-    def __init__(self, optimizer: "Optimizer", names: list[str], parameters: list["Tensor"], every: int):
-        self.optimizer, self.names, self.parameters, self.every = optimizer, names, parameters, every
-        self.named = {id(p): name for name, p in zip(names, parameters, strict=True)}
-        self.coordinates = Coordinates(parameters)
+    def __init__(self, optimizer: "Optimizer", model: "nn.Module | None", every: int):
+        self.optimizer, self.model, self.every = optimizer, model, every
         self.samples: list[Sample] = []
         self.losses = Losses()
         self.jumps: list[list[int]] = []
         self.steps = 0
         self.outside: list[tuple[str, Any, int]] = []
+        self.shapes: list[tuple[int, tuple[int, ...]]] = []
+        self.follow()
 
-    @classmethod
-    def of(cls, optimizer: "Optimizer", model: "nn.Module | None", every: int) -> Self:
-        own = {id(p): name for name, p in model.named_parameters()} if model is not None else {}
-        names, parameters = [], []
-        for k, group in enumerate(optimizer.param_groups):
+    def follow(self) -> bool:
+        """Take the optimizer's parameters as they are now; whether they are others than before, or have other shapes.
+
+        Those without any element are left out.
+        """
+        groups = self.optimizer.param_groups
+        now = [(id(p), tuple(p.shape)) for group in groups for p in group["params"]]
+        if now == self.shapes:
+            return False
+        self.shapes = now
+        own = {id(p): name for name, p in self.model.named_parameters()} if self.model is not None else {}
+        self.named: dict[int, str] = {}
+        self.parameters: list[Tensor] = []
+        for k, group in enumerate(groups):
             given = group.get("param_names") or [None] * len(group["params"])
             for j, (p, name) in enumerate(zip(group["params"], given, strict=True)):
-                parameters.append(p)
-                shape = "×".join(map(str, p.shape)) or "number"
-                names.append(own.get(id(p)) or name or f"group {k}, parameter {j} ({shape})")
-        return cls(optimizer, names, parameters, every)
+                if p.numel() and id(p) not in self.named:
+                    self.parameters.append(p)
+                    shape = "×".join(map(str, p.shape)) or "number"
+                    self.named[id(p)] = own.get(id(p)) or name or f"group {k}, parameter {j} ({shape})"
+        self.coordinates = Coordinates(self.parameters)
+        return True
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters' names, in their order."""
+        return list(self.named.values())
 
     @property
     def groups(self) -> list[Group]:
@@ -88,8 +104,21 @@ class Record:
         return not any(p.grad is not None and bool(_values(p.grad).any()) for p in self.parameters)
 
     def leaves(self, found: list[Any]) -> None:
-        own = {id(p) for p in self.parameters}
-        self.outside = [(f"a parameter of shape {tuple(p.shape)}", p, p._version) for p in found if id(p) not in own]
+        """Keep those parameters that a loss will give gradients to and this optimizer does not have.
+
+        With a model they are the model's own. Without it any are taken, if they are fewer than the optimizer's: more
+        are another network, through which this one is trained.
+        """
+        from torch.nn import Parameter
+
+        own = {id(p): name for name, p in self.model.named_parameters()} if self.model is not None else None
+        left = [p for p in found if id(p) not in self.named and isinstance(p, Parameter)]
+        if own is not None:
+            left = [p for p in left if id(p) in own]
+        elif sum(p.numel() for p in left) >= sum(p.numel() for p in self.parameters):
+            left = []
+        words = own or {}
+        self.outside = [(words.get(id(p), f"a parameter of shape {tuple(p.shape)}"), p, p._version) for p in left]
 
     def step(self, heard: list[Any], told: float | None, jumps: list[int]) -> None:
         value = told if told is not None else None if not heard else heard[0] if len(heard) == 1 else sum(heard)

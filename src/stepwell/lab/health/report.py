@@ -64,9 +64,9 @@ def document(doctor: "Doctor", task: str | None = None, proof: "Sequence[Proof] 
     }
 
 
-def keep(content: Mapping[str, Any], folder: Path) -> None:
+def keep(content: Mapping[str, Any], folder: str | Path) -> None:
     """Put doctor.json into a folder; what was there stays until all of the new file is."""
-    write(folder / NAME, dump(content, indent=1) + "\n")
+    write(Path(folder) / NAME, dump(content, indent=1) + "\n")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import gc
 from typing import Any
 
-SOUGHT_AT = (1, 20)  # steps: one may be made after the first
+SOUGHT_AT = (1, 20, 200)  # steps: one may be made after the first
 
 
 class Schedulers:

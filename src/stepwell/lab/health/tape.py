@@ -31,8 +31,8 @@ def dead_units(loss: Any, names: Mapping[int, str]) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for node in nodes(loss):
-        if node.name() not in RELU:
-            continue
+        if node.name() not in RELU or any(hasattr(child, "variable") for child, _ in node.next_functions):
+            continue  # the ReLU of a parameter itself is a penalty
         try:
             output = node._saved_result
         except (AttributeError, RuntimeError):  # the graph has been freed

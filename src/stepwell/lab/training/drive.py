@@ -78,9 +78,9 @@ class _Log:
         self.steps += 1
         if self.task.held_out is None:
             numbers = losses.tolist()
+            self._sum(numbers)
             if self.steps == 1:
                 self._add([(loss, None) for loss in numbers], step=0)
-            self._sum(numbers)
         if self.steps % self.pace == 0 or self.steps == self.trials[0].steps:
             self._measure()
         return bool(self.alive)

@@ -3,7 +3,7 @@
 from stepwell.lab.health.course import Course
 from stepwell.lab.health.finding import Seen, several, sign
 
-ALMOST_ALL = 0.9  # of a layer's units
+ALMOST_ALL = 0.85  # of a layer's units
 FAINT = 1e-3  # share of the gradient that is next to nothing: a bias before a normalization has rounding alone
 
 
@@ -42,8 +42,8 @@ def _in_no_optimizer(course: Course) -> Seen | None:
 
 def _at_rest(course: Course) -> Seen | None:
     moving = [s for s in course.samples if any(s.ratios.values())]
-    held = {name for name in course.record.names if moving and all(not s.ratios[name] for s in moving)}
-    sloped = {name for name in held if any(s.gradients[name] > FAINT * s.gradient for s in moving)}
+    held = {name for name in course.record.names if moving and not any(s.ratios.get(name, 1.0) for s in moving)}
+    sloped = {name for name in held if any(s.gradients.get(name, 0.0) > FAINT * s.gradient for s in moving)}
     where = tuple(name for name in course.record.names if name in sloped)
     if not where:
         return None
@@ -71,20 +71,21 @@ def _always_zero(course: Course) -> Seen | None:
     )
 
 
-@sign("a layer's ReLUs are dead", explains=("rate_too_low", "no_signal"))
+@sign("a layer's ReLUs are dead", explains=("rate_too_low", "no_signal", "wrong_decay_group"))
 def dead_relu(course: Course) -> Seen | None:
-    """Nine in ten units of a layer are 0 on whole batches, at every look, from the first."""
-    looks = [s.dead for s in course.samples if s.dead]
+    """Most units of a layer are 0 on whole batches, at every look of the second half of the training."""
+    looks = [s for s in course.samples if s.dead]
     if not looks:
         return None
-    always = {name: min(look.get(name, 0.0) for look in looks) for name in looks[0]}
+    looks = looks[len(looks) // 2 :]
+    always = {name: min(look.dead.get(name, 0.0) for look in looks) for name in looks[0].dead}
     dead = {name: share for name, share in always.items() if share >= ALMOST_ALL}
     if not dead:
         return None
     name, share = max(dead.items(), key=lambda item: item[1])
     return Seen(
-        course.samples[0].step,
-        f"{share:.0%} of the units behind {name} are 0 on every row of a batch, at each of {len(looks)} looks: no "
+        looks[0].step,
+        f"{share:.0%} of the units behind {name} are 0 on every row of a batch, at each look since: no "
         f"gradient passes them{f' ({several(list(dead))} alike)' if len(dead) > 1 else ''}",
         "initialize the layer again (its biases at 0, its weights by He's rule); a lower rate keeps units from dying, "
         "a leaky ReLU or GELU lets them recover",

@@ -53,13 +53,13 @@ def wrong_decay_group(course: Course) -> Seen | None:
 
 def _swapped(course: Course) -> Seen | None:
     groups = course.record.groups
-    decayed = [name for g in groups if g.decay > 0 for name, axes in g.members.items() if axes < 2]
+    decayed = {name: axes for g in groups if g.decay > 0 for name, axes in g.members.items()}
     spared = [name for g in groups if g.decay == 0 for name, axes in g.members.items() if axes >= 2]
-    if not decayed or not spared:
+    if not decayed or not spared or max(decayed.values()) >= 2:
         return None
     return Seen(
         0,
-        f"biases and scales decay ({several(decayed)}), while matrices do not ({several(spared)})",
+        f"biases and scales decay ({several(list(decayed))}), while matrices do not ({several(spared)})",
         "give weight_decay to the group of the matrices, and 0 to that of the biases and norms",
         tuple(decayed),
     )

@@ -4,6 +4,7 @@ from stepwell.lab.health.course import Course
 from stepwell.lab.health.finding import Seen, several, sign
 
 HUGE = 1e3  # ‖g‖/‖p‖; usual is below 1
+STEEP = 100.0  # ‖g‖‖p‖/loss: by how many times itself the loss would change if the weights did by 1
 LEAP = 1e3  # how many times a gradient may exceed those before it
 
 
@@ -14,7 +15,8 @@ def exploding_gradients(course: Course) -> Seen | None:
     if not samples:
         return None
     begin = samples[0]
-    if begin.gradient > HUGE * max(begin.weight, 1e-30):
+    moved = begin.gradient * begin.weight / abs(begin.loss) if begin.loss else 0.0
+    if begin.gradient > HUGE * begin.weight and moved > STEEP:
         largest = sorted(begin.gradients, key=lambda name: -begin.gradients[name])
         return Seen(
             begin.step,

@@ -9,12 +9,14 @@ from stepwell.lab.health.finding import Seen, sign
 OVERSHOT = 20.0  # times its first value that a loss may not reach
 RISEN = 1.25  # the same, for a rise that passes
 SPIKE = 1.5  # the same, for one of the very beginning
+RISE = 1.1  # the same of a single loss, where it never falls again
 GROWN = 5.0  # times that the weights may not grow while the loss rises
 LONG = 0.2  # share of the weights that a step may not change, step after step
 CLEAR = 0.15  # cosine of gradients that follow each other, above which they have a direction
 FAINT = 0.35  # and below which one that leads nowhere has none
 SMALL = 5e-4  # ‖Δp‖/‖p‖ of steps that are shorter than usual
 TINY = 3e-4  # and of those that are so beyond doubt
+FEW = 5  # losses, the largest of which a batch that is hard by chance may be
 REACH = 0.12  # of the first loss, that all steps together must at least be able to change
 
 
@@ -24,9 +26,9 @@ def rate_too_high(course: Course) -> Seen | None:
     if not course.losses or not course.first > 0:
         return None
     step = next((k for k, loss in enumerate(course.losses) if loss > RISEN * course.first), 0)
-    grew = course.growth > GROWN and course.peak > SPIKE
-    stuck = course.flat() and (course.growth > 2 or course.peak > 2) and course.peak > RISEN
-    long = (course.typical(ratio) or 0.0) > LONG
+    grew = course.growth > GROWN and course.spike > SPIKE
+    stuck = course.flat and (course.growth > 2 or course.peak > 2) and course.peak > RISEN
+    long = (course.typical(ratio) or 0.0) > LONG and course.fallen < 0.5
     if not (course.peak > OVERSHOT or grew or stuck or long or _fails(course)):
         return None
     seen = []
@@ -65,12 +67,13 @@ def missing_warmup(course: Course) -> Seen | None:
     """The very first steps go too far, which the loss shows: it rises and comes down, or never falls."""
     early = course.early
     turn = course.typical(lambda s: s.turn, [s for s in early if s.step < EARLY / 2])
-    if course.hasty < HASTY or turn is None or turn < -0.1 or not (course.peak > SPIKE or course.flat()):
+    harmed = course.peak > SPIKE or (course.flat and course.spike > RISE)
+    if course.hasty < HASTY or turn is None or turn < -0.1 or not harmed:
         return None
     later = course.typical(ratio) or 0.0
     what = (
         "the loss has not fallen since"
-        if course.flat()
+        if course.flat
         else f"the loss rose to {course.peak:.2g} times what it was at first"
     )
     return Seen(
@@ -85,7 +88,9 @@ def missing_warmup(course: Course) -> Seen | None:
 @sign("the learning rate is too low")
 def rate_too_low(course: Course) -> Seen | None:
     """All steps together could have changed the loss by a few percent at most."""
-    if course.steps < SHORT or course.failed is not None or not course.reach < REACH:
+    if course.failed is None and (still := _still(course)) is not None:
+        return still
+    if course.steps < SHORT / 2 or course.failed is not None or not course.reach < REACH:
         return None
     signal, size = course.typical(lambda s: s.signal), course.typical(ratio)
     clear = signal is not None and signal > CLEAR
@@ -105,11 +110,10 @@ def rate_too_low(course: Course) -> Seen | None:
 def no_signal(course: Course) -> Seen | None:
     """Steps are long enough, but gradients are noise, and the loss stays where it was."""
     signal = course.typical(lambda s: s.signal)
-    flat = course.flat() or (course.steps > 3 * SHORT and course.flat(1 / 3))  # later it may learn them by heart
-    if course.steps < SHORT or not flat or signal is None or signal > FAINT or course.failed is not None:
+    if course.steps < SHORT or not course.flat or signal is None or signal > FAINT or course.failed is not None:
         return None
     size = course.typical(ratio) or 0.0
-    if size < TINY:
+    if size < TINY or course.last < 0.75 * max(course.losses[:FEW]):
         return None
     return Seen(
         0,
@@ -118,6 +122,20 @@ def no_signal(course: Course) -> Seen | None:
         f"(cosine {signal:+.2f})",
         "look at a few rows with their labels, after all shuffling and augmenting: they may be shuffled apart; if they "
         "are right, try a tenth of the learning rate",
+    )
+
+
+def _still(course: Course) -> Seen | None:
+    """Gradients, and steps that are too small for any weight to change."""
+    later = [s for s in course.samples if s.step > 0]
+    if len(later) < 3 or any(s.update for s in later) or not all(s.gradient for s in later):
+        return None
+    rate = max(s.lr for s in later)
+    return Seen(
+        later[0].step,
+        f"no step changes any weight, though there are gradients: at a rate of {rate:g} steps are below the precision "
+        "of the weights",
+        "give the optimizer a learning rate; lab.find_lr finds the best",
     )
 
 
