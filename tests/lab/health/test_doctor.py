@@ -436,3 +436,16 @@ def test_weights_that_begin_at_zero():
     with doctor(optimizer, line) as watch:
         train(line, optimizer, 120)
     assert watch.findings == []
+
+
+def test_a_training_in_another_thread_than_where_the_doctor_was_called(net):
+    import threading
+
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, net) as watch:
+        thread = threading.Thread(target=train, args=(net, optimizer, 10))
+        thread.start()
+        thread.join()
+    assert watch.steps == 10
+    assert watch.record.losses.read()[0] is None  # where it is trained shows at the first step
+    assert all(loss is not None for loss in watch.record.losses.read()[1:])

@@ -1,16 +1,16 @@
 """Watch an optimizer at work: `doctor(optimizer)`, a context around any training loop."""
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from stepwell.domain import at_least
-from stepwell.lab.health import backward, report, signs, tape
+from stepwell.lab.health import report, signs, tape
 from stepwell.lab.health.course import Course
 from stepwell.lab.health.curvature import Sharpness
 from stepwell.lab.health.finding import Finding, findings
+from stepwell.lab.health.hearing import Hearing
 from stepwell.lab.health.look import Look
 from stepwell.lab.health.record import Record
 from stepwell.lab.health.sample import Sample
@@ -53,12 +53,10 @@ class Doctor:
         self.schedulers = Schedulers(optimizer)
         self.look: Look | None = None
         self.parts: dict[str, Any] = {}
-        self.heard: list[Any] = []
-        self.told: float | None = None
+        self.hearing = Hearing(self.record.cleared, self._begins)
         self.handles: list[Any] = []
         self.taken = 0
         self.skipped = False
-        self.thread = 0
         self.broken = ""
 
     def __enter__(self) -> Self:
@@ -71,8 +69,7 @@ class Doctor:
         """Begin to watch. Errors: RuntimeError if it does already."""
         if self.handles:
             raise RuntimeError("this doctor is watching already; stop() it first")
-        self.thread = threading.get_ident()  # until a step is made in another
-        backward.listen(self._before_backward)
+        self.hearing.start()
         self.handles = [
             self.optimizer.register_step_pre_hook(self._before_step),
             self.optimizer.register_step_post_hook(self._after_step),
@@ -83,7 +80,7 @@ class Doctor:
         """Watch no longer; nothing of it is left on the optimizer."""
         if not self.handles:
             return
-        backward.stop(self._before_backward)
+        self.hearing.stop()
         for handle in self.handles:
             handle.remove()
         self.handles = []
@@ -110,19 +107,7 @@ class Doctor:
     @property
     def notes(self) -> list[str]:
         """What is no fault by itself: a plateau of the loss; and what could not be measured, and why."""
-        notes = []
-        if self.broken:
-            notes.append(f"the doctor looked no more after step {self.steps}, by an error of its own: {self.broken}")
-        if (since := Course(self.record).plateau) is not None:
-            notes.append(
-                f"a plateau: the loss has not fallen since about step {since}; it may be as low as it gets, or the "
-                "rate may have to fall"
-            )
-        if self.sharpness is not None and (refused := self.sharpness.refused):
-            notes.append(f"not measured: the sharpness, for which this loss is not differentiated twice ({refused})")
-        if self.steps and not any(loss is not None for loss in self.record.losses.read()):
-            notes.append("not measured: the loss; no backward() of one number was heard, tell it with loss(value)")
-        return notes
+        return report.notes(self)
 
     def __str__(self) -> str:
         return report.words(self)
@@ -137,26 +122,11 @@ class Doctor:
 
     def loss(self, value: Any) -> Any:
         """Tell the loss of the step under way, where `backward` is called on something else; it is given back."""
-        self.told = float(value)
+        self.hearing.told = float(value)
         return value
 
     def _sampled(self, step: int) -> bool:
         return step % self.every == 0 or step in EARLY
-
-    def _before_backward(self, tensors: Any) -> None:
-        import torch
-
-        loss = tensors[0] if isinstance(tensors, list | tuple) and len(tensors) == 1 else tensors
-        if not isinstance(loss, torch.Tensor) or loss.numel() != 1 or loss.grad_fn is None:
-            return
-        if self.broken or self.thread != threading.get_ident():  # of a training in another thread
-            return
-        if self.heard and self.record.cleared():  # what was heard was of another optimizer's step, or of one left out
-            self.heard = []
-        self.heard.append(backward.unscaled(loss).detach())
-        if len(self.heard) == 1 and self._sampled(self.steps):
-            with self._harmless():
-                self._look_at_graph(loss)
 
     @contextlib.contextmanager
     def _harmless(self) -> Iterator[None]:
@@ -167,25 +137,29 @@ class Doctor:
             self.broken = f"{type(error).__name__}: {error}"
             self.look = None
 
-    def _look_at_graph(self, loss: Any) -> None:
+    def _begins(self, loss: Any) -> None:
+        """The first loss of a step is about to be differentiated: its graph is there to be looked at."""
+        if not self.broken and self._sampled(self.steps):
+            with self._harmless():
+                self.parts = self._looked_at(loss)
+
+    def _looked_at(self, loss: Any) -> dict[str, Any]:
         record = self.record
-        self.parts = {"accumulated": self.steps > 0 and not record.cleared()}
+        parts: dict[str, Any] = {"accumulated": self.steps > 0 and not record.cleared()}
         if not self.steps:
             record.leaves(tape.leaves(loss))
         if self.taken % DEEP == 0:
-            self.parts["dead"] = tape.dead_units(loss, record.named)
-            if self.sharpness is not None:
-                found, scaled, base = (
-                    self.sharpness.measure(loss, record.parameters),
-                    float(loss.detach()),
-                    self.heard[0],
-                )
-                self.parts["sharpness"] = found if found is None or not scaled else found * float(base) / scaled
+            parts["dead"] = tape.dead_units(loss, record.named)
+        if self.taken % DEEP == 0 and self.sharpness is not None:
+            found, scaled = self.sharpness.measure(loss, record.parameters), float(loss.detach())
+            share = float(self.hearing.losses[0]) / scaled if scaled else 1.0
+            parts["sharpness"] = None if found is None else found * share
+        return parts
 
     def _before_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self.skipped = bool(
-            float(getattr(optimizer, "found_inf", None) or 0.0)
-        )  # by a GradScaler, for its kernel to see
+        self.hearing.here()
+        lost = getattr(optimizer, "found_inf", None)  # by which a GradScaler has a fused optimizer leave a step out
+        self.skipped = lost is not None and bool(float(lost))
         if self.skipped:
             return None
         place = next((k for k, each in enumerate(args[1:], 1) if callable(each)), None)
@@ -218,8 +192,7 @@ class Doctor:
                 self.look = Look.before(self.record, self.optimizer, deep=self.taken % DEEP == 0)
 
     def _after_step(self, *_: Any) -> None:
-        heard, told = self.heard, self.told
-        self.heard, self.told = [], None
+        heard, told = self.hearing.take()
         if self.skipped:
             return
         self.record.step(heard, told, self.schedulers.jumps(self.steps))

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import stepwell
 from stepwell.files import write
 from stepwell.lab.documents import dump, environment, plain
+from stepwell.lab.health.course import Course
 
 if TYPE_CHECKING:
     from stepwell.lab.health.doctor import Doctor
@@ -75,6 +76,23 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or (content.get("schema"), content.get("version")) != (SCHEMA, VERSION):
         raise ValueError(f"{path} does not hold {SCHEMA} version {VERSION}")
     return content
+
+
+def notes(doctor: "Doctor") -> list[str]:
+    """What is no fault by itself: a plateau of the loss; and what could not be measured, and why."""
+    told = []
+    if doctor.broken:
+        told.append(f"the doctor looked no more after step {doctor.steps}, by an error of its own: {doctor.broken}")
+    if (since := Course(doctor.record).plateau) is not None:
+        told.append(
+            f"a plateau: the loss has not fallen since about step {since}; it may be as low as it gets, or the rate "
+            "may have to fall"
+        )
+    if doctor.sharpness is not None and (refused := doctor.sharpness.refused):
+        told.append(f"not measured: the sharpness, for which this loss is not differentiated twice ({refused})")
+    if doctor.steps and not any(loss is not None for loss in doctor.record.losses.read()):
+        told.append("not measured: the loss; no backward() of one number was heard, tell it with loss(value)")
+    return told
 
 
 def words(doctor: "Doctor", proofs: "Sequence[Proof]" = ()) -> str:

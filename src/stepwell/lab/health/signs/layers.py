@@ -1,7 +1,10 @@
 """What is wrong with parts of a model: layers that do not learn, units that are silent."""
 
+from collections.abc import Callable
+
 from stepwell.lab.health.course import Course
 from stepwell.lab.health.finding import Seen, several, sign
+from stepwell.lab.health.sample import Sample
 
 ALMOST_ALL = 0.85  # of a layer's units
 FAINT = 1e-3  # share of the gradient that is next to nothing: a bias before a normalization has rounding alone
@@ -13,14 +16,19 @@ def frozen_layer(course: Course) -> Seen | None:
     return _without_gradient(course) or _in_no_optimizer(course) or _at_rest(course) or _always_zero(course)
 
 
+def _always(course: Course, named: Callable[[Sample], tuple[str, ...]]) -> tuple[str, ...]:
+    """The parameters that every sample names."""
+    found = [set(named(s)) for s in course.samples]
+    ever = set.intersection(*found) if found else set()
+    return tuple(name for name in course.record.names if name in ever)
+
+
 def _without_gradient(course: Course) -> Seen | None:
-    samples = course.samples
-    if not samples or not (never := set.intersection(*(set(s.missing) for s in samples))):
+    if not (where := _always(course, lambda s: s.missing)):
         return None
-    where = tuple(name for name in course.record.names if name in never)
     return Seen(
         0,
-        f"{several(where)} had no gradient at any of {len(samples)} steps looked at",
+        f"{several(where)} had no gradient at any of {len(course.samples)} steps looked at",
         "look for requires_grad_(False), detach() or no_grad() on the way from these parameters to the loss; leave "
         "them out of the optimizer if they are to stay as they are",
         where,
@@ -57,14 +65,12 @@ def _at_rest(course: Course) -> Seen | None:
 
 def _always_zero(course: Course) -> Seen | None:
     matrices = {name for group in course.record.groups for name, axes in group.members.items() if axes >= 2}
-    samples = course.samples
-    never = matrices.intersection(*(set(s.zero) for s in samples)) if samples else set()
-    if not never or dead_relu.judge(course) is not None:
+    where = tuple(name for name in _always(course, lambda s: s.zero) if name in matrices)
+    if not where or dead_relu.judge(course) is not None:
         return None
-    where = tuple(name for name in course.record.names if name in never)
     return Seen(
         0,
-        f"the gradients of {several(where)} were 0 throughout at each of {len(samples)} steps looked at",
+        f"the gradients of {several(where)} were 0 throughout at each of {len(course.samples)} steps looked at",
         "look for what multiplies them by 0 or takes the larger of two on the way to the loss: masks, clamps, max, "
         "two layers in a row that begin at 0",
         where,
