@@ -2,7 +2,7 @@
 
     python tests/documents.py README.md CONTRIBUTING.md
 
-A block after `<!-- not run: reason -->` is left out, and said. Commands run in an empty folder.
+A block after `<!-- not run: reason -->` is left out, and said. The commands of a block run in a folder of their own.
 """
 
 import contextlib
@@ -41,11 +41,11 @@ def _blocks(document: Path) -> int:
 
 
 def _shell(code: str, where: str) -> int:
-    for command in code.splitlines():
-        words = shlex.split(command, comments=True)
-        if words and words[0] == "stepwell":
-            print(f"{where}: {command}", flush=True)
-            with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:  # one for the block: a command may read what one before it wrote
+        for command in code.splitlines():
+            words = shlex.split(command, comments=True)
+            if words and words[0] == "stepwell":
+                print(f"{where}: {command}", flush=True)
                 subprocess.run([sys.executable, "-m", *words], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return 1
 
