@@ -1,5 +1,6 @@
 """The doctor changes nothing, leaves nothing behind, and hears what it should."""
 
+import contextlib
 import copy
 import gc
 import json
@@ -449,3 +450,46 @@ def test_a_training_in_another_thread_than_where_the_doctor_was_called(net):
     assert watch.steps == 10
     assert watch.record.losses.read()[0] is None  # where it is trained shows at the first step
     assert all(loss is not None for loss in watch.record.losses.read()[1:])
+
+
+def test_a_penalty_on_weights_is_no_layer(net):
+    """The ReLU of a parameter itself, which is 0 where the penalty holds, has no units that could be dead."""
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, net) as watch:
+        for k in range(3):
+            x = torch.randn(16, 6, generator=torch.Generator().manual_seed(k))
+            optimizer.zero_grad()
+            penalty = F.relu(-10 - net[0].weight).sum()
+            (F.cross_entropy(net(x), x[:, :3].argmax(1)) + penalty).backward()
+            optimizer.step()
+    assert set(watch.samples[0].dead) == {"0.weight"}
+    assert watch.samples[0].dead["0.weight"] < 0.5
+
+
+def test_hooks_that_draw_leave_the_generators_where_they_would_be(net):
+    """They run once more where the sharpness is measured, on generators that are put back."""
+
+    def noisy(model, watched):
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        torch.manual_seed(1)
+        with doctor(optimizer, every=2) if watched else contextlib.nullcontext():
+            for _ in range(6):
+                optimizer.zero_grad()
+                x = torch.randn(16, 6)
+                hidden = model[0](x)
+                hidden.register_hook(lambda g: g + 0.01 * torch.randn_like(g))
+                F.cross_entropy(model[1:](hidden), x[:, :3].argmax(1)).backward()
+                optimizer.step()
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert torch.equal(noisy(copy.deepcopy(net), True), noisy(copy.deepcopy(net), False))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_network_that_is_only_looked_through_is_not_forgotten(net, named):
+    """As one that measures likeness: larger than what is trained, or no part of the model."""
+    through = nn.Sequential(nn.Linear(3, 64), nn.Tanh(), nn.Linear(64, 3))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with doctor(optimizer, net if named else None) as watch:
+        train(nn.Sequential(*net, through), optimizer, 30)
+    assert watch.findings == []

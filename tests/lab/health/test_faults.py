@@ -25,6 +25,7 @@ def test_every_sign_has_a_fault_that_shows_it():
     assert signs
     assert set(trainings.faults) == set(SIGNS)
     assert len(SIGNS) == 12
+    assert {symptom for sign in SIGNS.values() for symptom in sign.explains} < set(SIGNS)
 
 
 def test_the_guide_names_every_fault():

@@ -31,8 +31,8 @@ def dead_units(loss: Any, names: Mapping[int, str]) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for node in nodes(loss):
-        if node.name() not in RELU or any(hasattr(child, "variable") for child, _ in node.next_functions):
-            continue  # the ReLU of a parameter itself is a penalty
+        if node.name() not in RELU or _of_a_parameter(node):
+            continue
         try:
             output = node._saved_result
         except (AttributeError, RuntimeError):  # the graph has been freed
@@ -45,6 +45,19 @@ def dead_units(loss: Any, names: Mapping[int, str]) -> dict[str, float]:
         share = float((output.detach().amax(rest) <= 0).float().mean())
         found[name] = max(share, found.get(name, 0.0))
     return found
+
+
+def _of_a_parameter(node: Any) -> bool:
+    """Whether a function sees one parameter and no data, as a penalty on weights does."""
+    seen, stack = set(), [node]
+    while stack:
+        here = stack.pop()
+        if here is None or len(seen) > 1:
+            return False
+        if hasattr(here, "variable"):
+            seen.add(here)
+        stack.extend(child for child, _ in here.next_functions)
+    return len(seen) == 1
 
 
 def _nearest(node: Any, names: Mapping[int, str]) -> str:
