@@ -37,8 +37,8 @@ __all__ = [
 
 RESERVED = frozenset(
     [
-        "check_finite", "clip_decayed_value", "clip_norm", "clip_value", "ema", "ema_decay", "grad_scale", "l2_decay",
-        "maximize", "params", "sparse", "step", "zero_grad",
+        "check_finite", "clip_decayed_value", "clip_norm", "clip_value", "ema", "ema_decay", "grad_scale",
+        "in_backward", "l2_decay", "maximize", "params", "rounding", "sparse", "state_dtype", "step", "zero_grad",
     ]
 )  # fmt: skip
 """Names of the engines' own arrays, scalars and options, which a rule cannot take."""

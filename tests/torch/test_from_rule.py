@@ -130,7 +130,7 @@ def test_the_signature_is_the_rules() -> None:
     assert str(inspect.signature(cls)) == (
         "(params, lr, first=0.5, beta=0.9, weight_decay=0.0, *, "
         "maximize=False, clip_norm=None, ema=None, zero_grad=False, check_finite=False, "
-        "sparse='lazy')"
+        "sparse='lazy', state_dtype=None, rounding='nearest', in_backward=False)"
     )
     assert cls.__name__ == "Everything"
     assert cls.__doc__ == everything.__doc__

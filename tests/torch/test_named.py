@@ -12,7 +12,10 @@ import stepwell.torch as door
 from tests.torch.harness import SMALL, Maker, assert_same_training, give_gradients, parameters
 from tests.torch.options import ENGINES, NAMES, every_case, options_of, values_of
 
-WHOLE_STEP = {"clip_norm": None, "ema": None, "zero_grad": False, "check_finite": False, "sparse": "lazy"}
+WHOLE_STEP = {
+    "clip_norm": None, "ema": None, "zero_grad": False, "check_finite": False, "sparse": "lazy", "state_dtype": None,
+    "rounding": "nearest", "in_backward": False,
+}  # fmt: skip
 
 
 def ours(name: str, options: dict[str, Any]) -> Maker:

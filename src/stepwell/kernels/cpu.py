@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stepwell.kernels import cache, pool
+from stepwell.kernels.lossy import LOSSY, beside, lossy_source
 from stepwell.kernels.source import ADDRESSES, BLOCK, FIRST_BLOCK, GROUP, LENGTH, kernel_source
 from stepwell.kernels.stages import Stages
 from stepwell.kernels.trace import Program, trace
@@ -20,14 +21,15 @@ ALONE = 1 << 20  # elements; work up to this size stays on the calling thread, w
 
 @dataclass(frozen=True)
 class Kernel:
-    """A compiled step. `program.arrays` and `program.scalar_state` order the table's address columns."""
+    """A compiled step. `program.arrays`, `beside` and `program.scalar_state` order the table's address columns."""
 
     program: Program
     function: Callable[..., None]
+    beside: tuple[str, ...] = ()
 
     def table(self, lengths: Sequence[int], groups: Sequence[int]) -> np.ndarray:
         """A table for tensors of these lengths, each in a group; the addresses are the caller's to fill in."""
-        columns = ADDRESSES + len(self.program.arrays) + len(self.program.scalar_state)
+        columns = ADDRESSES + len(self.program.arrays) + len(self.beside) + len(self.program.scalar_state)
         return layout(lengths, groups, columns)
 
     def clock(self, tensors: int) -> np.ndarray:
@@ -67,13 +69,15 @@ def over_blocks(work: Callable[[int, int], None], table: np.ndarray, threads: in
 def kernel(rule: Rule, stages: Stages, storage: tuple[str, ...]) -> Kernel:
     """The kernel of a rule and its stages for arrays stored as `storage` says: p, g, the state, then the EMA.
 
-    `storage` has one of DTYPES for each array of the traced program; float64 goes with float64 only.
+    `storage` has one of DTYPES, or of `lossy.LOSSY`, for each array of the traced program; float64 goes with float64
+    only.
     """
     traced = program(rule, stages)
     if traced.by_rows:
         raise ValueError(f"{rule.name} reads whole rows; this kernel takes every element by itself")
-    source = kernel_source(f"{rule.name}, {stages}, {storage}", traced, storage, stages.zero)
-    return Kernel(traced, cache.compiled(source, "kernel", SIGNATURE))
+    printed = lossy_source if set(storage) & set(LOSSY) else kernel_source
+    source = printed(f"{rule.name}, {stages}, {storage}", traced, storage, stages.zero)
+    return Kernel(traced, cache.compiled(source, "kernel", SIGNATURE), tuple(beside(traced.arrays, storage)))
 
 
 @functools.cache

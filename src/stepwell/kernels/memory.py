@@ -19,7 +19,8 @@ def _pointer(builder: Any, dtype: str, address: Any, index: Any) -> Any:
     return builder.gep(builder.inttoptr(address, STORAGE[dtype].as_pointer()), [index])
 
 
-def _mark(builder: Any, access: Any, array: int, arrays: int) -> None:
+def mark(builder: Any, access: Any, array: int, arrays: int) -> None:
+    """Say of a load or store which of the arrays it reaches, and that it reaches no other."""
     module = builder.module
     domain = module.add_metadata([ir.MetaDataString(module, "stepwell kernel")])
     scopes = [module.add_metadata([ir.MetaDataString(module, f"array {k}"), domain]) for k in range(arrays)]
@@ -59,7 +60,7 @@ def accessors(dtype: str, array: int, arrays: int) -> tuple[Any, Any]:
     def load(typingctx, address, index):  # type: ignore[no-untyped-def]
         def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
             value = builder.load(_pointer(builder, dtype, *args))
-            _mark(builder, value, array, arrays)
+            mark(builder, value, array, arrays)
             return _widen(builder, dtype, value)
 
         return number(types.int64, types.int64), emit
@@ -69,7 +70,7 @@ def accessors(dtype: str, array: int, arrays: int) -> tuple[Any, Any]:
         def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
             address, index, value = args
             access = builder.store(_narrow(builder, dtype, value), _pointer(builder, dtype, address, index))
-            _mark(builder, access, array, arrays)
+            mark(builder, access, array, arrays)
             return context.get_dummy_value()
 
         return types.void(types.int64, types.int64, number), emit

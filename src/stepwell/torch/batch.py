@@ -23,18 +23,21 @@ class Batch:
     """Parameters of one rule, dtype and set of stages.
 
     Args:
-        rule, stages, dtype: what kernel; `dtype` as the arrays lie in memory, real and imaginary parts apart.
-        rows: for each parameter its tensors in the kernel's order (p, g, state, EMA, scalar state) and its step.
+        rule, stages, dtype, storage: what kernel; `dtype` of p and g as they lie in memory, real and imaginary parts
+            apart, and how each array is kept.
+        rows: for each parameter its tensors in the kernel's order (p, g, state, EMA, what lies beside them, scalar
+            state) and its step.
         groups_of: for each parameter, the row of `groups` that it reads.
         groups: the scalars, a row a parameter group, to be filled in before `run`.
     """
 
     def __init__(
-        self, rule: Rule, stages: Stages, dtype: str, rows: list[list[Tensor]], groups_of: list[int], groups: np.ndarray
-    ):
+        self, rule: Rule, stages: Stages, dtype: str, storage: Sequence[str], rows: list[list[Tensor]],
+        groups_of: list[int], groups: np.ndarray,
+    ):  # fmt: skip
         self.dtype, self.groups, self.stages = dtype, groups, stages
         names = cpu.program(rule, stages).arrays
-        self.kernel = cpu.kernel(rule, stages, tuple(DTYPES[tensor.dtype] for tensor in rows[0][: len(names)]))
+        self.kernel = cpu.kernel(rule, stages, tuple(storage))
         self.lengths = np.array([p.numel() * (2 if p.is_complex() else 1) for p, *_ in rows], np.int64)
         table = self.kernel.table(self.lengths.tolist(), groups_of)
         self.table = np.ascontiguousarray(np.pad(table, ((0, 0), (0, 1))))  # a last column: the step

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stepwell.domain import NonNegative, check
 from stepwell.kernels import Stages, cpu
+from stepwell.torch import narrow
 from stepwell.torch.coo import merged, refuse_outside
 from stepwell.torch.eager import HALF, is_finite
 from stepwell.torch.state import EMA, SCHEDULE, UPDATES, form, of
@@ -84,6 +85,13 @@ def group(optimizer: "Contract", options: Mapping[str, Any]) -> None:
         check(NonNegative, "weight_decay", options["weight_decay"])
 
 
+def narrowed(optimizer: "Contract", group: Mapping[str, Any]) -> None:
+    """Refuse parameters that `state_dtype` or `rounding` cannot be for."""
+    params = group["params"]
+    for p in [params] if isinstance(params, Tensor) else params:
+        narrow.check_parameter(optimizer, p[1] if isinstance(p, tuple) else p)
+
+
 KEPT = ("params", "param_names", "name", "initial_lr", SCHEDULE, UPDATES)  # what torch and its users add to a group
 
 
@@ -102,12 +110,15 @@ def gradients(optimizer: "Contract", finite: bool) -> None:
     for group in optimizer.param_groups:
         for p in group["params"]:
             if p.grad is not None:
-                _gradient(p, p.grad)
+                gradient(p)
                 if finite and not is_finite(p.grad if p.grad.layout is torch.strided else merged(p.grad).values()):
                     raise FloatingPointError(FINITE)
 
 
-def _gradient(p: Tensor, g: Tensor) -> None:
+def gradient(p: Tensor) -> None:
+    """Refuse a gradient of another shape or dtype than its parameter's, or that names what it does not have."""
+    g = p.grad
+    assert g is not None
     if g.shape != p.shape:
         raise ValueError(f"a gradient has shape {tuple(g.shape)}; its parameter has {tuple(p.shape)}")
     if not is_dtype_of(g, p):
@@ -164,7 +175,7 @@ def _entry(optimizer: "Contract", options: dict[str, Any], index: Any, p: Tensor
     present = [n for n in names if entry.get(n) is not None]
     wanted = [*names, *(["step"] if optimizer.steps_are_saved else [])]
     missing = [n for n in wanted if entry.get(n) is None]
-    foreign = set(entry) - {*names, "step", "ema"}
+    foreign = set(entry) - {*names, "step", "ema", narrow.LOW}
     if missing and (present or foreign):
         raise ValueError(f"{where} lacks {missing[0]!r}; it has {', '.join(map(str, entry))}")
     program = cpu.program(rule, Stages())

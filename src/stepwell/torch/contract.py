@@ -9,7 +9,9 @@ from stepwell.domain import Decay, Positive, optional
 from stepwell.kernels.table import MODES
 from stepwell.rule import Rule
 from stepwell.schedules import rate_at
-from stepwell.torch import checks, portable, reading, state
+from stepwell.torch import checks, narrow, portable, reading, state
+from stepwell.torch.in_backward import Pass
+from stepwell.torch.in_backward import refuse as refuse_in_backward
 from stepwell.torch.plan import Plan
 from stepwell.torch.rows import Rows
 from stepwell.torch.watched import Parameters, State
@@ -26,6 +28,13 @@ class WholeStep(TypedDict, total=False):
     check_finite: raise, before anything changes, if a gradient has a NaN or an infinity.
     sparse: what sparse gradients mean for the rows that they do not name. "lazy": nothing (but the step count and the
         average move on); "exact": a gradient of 0, as a dense one has there; see `Optimizer.catch_up`.
+    state_dtype: keep the rule's state in less memory than the parameters: "bfloat16", rounded stochastically, or
+        "8bit", with an exponent for each 512 numbers; or keep that of half-precision parameters in "float32".
+    rounding: how bfloat16 parameters are written: to the "nearest" number, as torch does, by which steps below half a
+        unit in the last place are lost; "stochastic"ally, by which they are right on average; or "compensated": what
+        was rounded away is kept, in 2 bytes a parameter, and training is that of float32 weights, bit for bit.
+    in_backward: step each parameter inside backward(), as soon as its gradient is there, and let the gradient go;
+        step() then ends the pass. Not with what needs all gradients at once, such as clip_norm.
     """
 
     clip_norm: float | None
@@ -33,6 +42,9 @@ class WholeStep(TypedDict, total=False):
     zero_grad: bool
     check_finite: bool
     sparse: str
+    state_dtype: str | None
+    rounding: str
+    in_backward: bool
 
 
 class Contract(torch.optim.Optimizer):
@@ -52,12 +64,20 @@ class Contract(torch.optim.Optimizer):
         self._zero = checks.flag("zero_grad", whole_step.get("zero_grad", False))
         self._check_finite = checks.flag("check_finite", whole_step.get("check_finite", False))
         self.sparse = checks.one_of("sparse", whole_step.get("sparse", MODES[0]), MODES)
+        self._state_dtype = whole_step.get("state_dtype")
+        if self._state_dtype is not None:
+            checks.one_of("state_dtype", self._state_dtype, narrow.STATE_DTYPES)
+        self._in_backward = checks.flag("in_backward", whole_step.get("in_backward", False))
+        if self._in_backward:
+            refuse_in_backward(dict(whole_step))
+        self._pass = Pass(self) if self._in_backward else None
+        self._rounding = checks.one_of("rounding", whole_step.get("rounding", narrow.ROUNDINGS[0]), narrow.ROUNDINGS)
         self.tables: dict[torch.Tensor, Rows] = {}
         self._zero_after = False  # a gradient that several parameters share is zeroed when all have read it
         self._plan: Plan | None = None
         self._swapped = False
         super().__init__(params, defaults)
-        self.register_state_dict_post_hook(lambda _, packed: state.plain(packed))
+        self.register_state_dict_post_hook(state.plain)
 
     def rule_of(self, group: Group) -> Rule:
         """The rule that a group's options ask for."""
@@ -71,7 +91,12 @@ class Contract(torch.optim.Optimizer):
     @state.setter
     def state(self, entries: Any) -> None:  # pyright: ignore
         self._state = State(entries)
+        self._forget_plans()
+
+    def _forget_plans(self) -> None:
         self._plan = None
+        if self._pass is not None:
+            self._pass.plans.clear()
 
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters with options of their own; refused whole if any option is out of its domain.
@@ -84,10 +109,13 @@ class Contract(torch.optim.Optimizer):
             group["params"] = list(group["params"])
         checks.distinct(group)
         checks.group(self, group)
+        checks.narrowed(self, group)
         if callable(group.get("lr")):
             group |= {state.SCHEDULE: group["lr"], state.UPDATES: 0, "lr": rate_at(group["lr"], 0)}
         super().add_param_group(group)
         self.param_groups[-1]["params"] = Parameters(self.param_groups[-1]["params"])
+        if self._pass is not None:
+            self._pass.watch(self.param_groups[-1]["params"])
         if self.sparse == "exact":
             reading.watch(self, self.param_groups[-1]["params"])
 
@@ -128,7 +156,10 @@ class Contract(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         self._outside_swap("copying the optimizer")
         self.flush()
-        own = ("_clip_norm", "_ema", "_zero", "_check_finite", "_zero_after", "sparse")
+        own = (
+            "_clip_norm", "_ema", "_zero", "_check_finite", "_zero_after", "_state_dtype", "_rounding", "_in_backward",
+            "sparse",
+        )  # fmt: skip
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, values: dict[str, Any]) -> None:
@@ -137,16 +168,20 @@ class Contract(torch.optim.Optimizer):
         super().__setstate__(values)
         if entries is not None:
             self._state = State(entries)
-        self._plan, self._swapped = None, False
+        self._swapped = False
+        self._pass = vars(self).get("_pass") or (Pass(self) if self._in_backward else None)
+        self._forget_plans()
         self.tables = vars(self).get("tables", {})
         self.tables.clear()  # and not another one: who settles the rows when the optimizer goes has this one
         for group in self.param_groups:
             if self.sparse == "exact":
                 reading.watch(self, group["params"])
+            if self._pass is not None:
+                self._pass.watch(group["params"])
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
         if not self._optimizer_state_dict_post_hooks:
-            self.register_state_dict_post_hook(lambda _, packed: state.plain(packed))
+            self.register_state_dict_post_hook(state.plain)
 
     def flush(self) -> None:
         """Let every row of every table see every step so far.

@@ -16,6 +16,9 @@ OPTIONS = {
     "zero_grad": False,
     "check_finite": False,
     "sparse": "lazy",
+    "state_dtype": None,
+    "rounding": "nearest",
+    "in_backward": False,
 }
 
 

@@ -53,6 +53,8 @@ class Optimizer(Contract):
 
     def _step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
+        if self._pass is not None:
+            return self._passed(closure)
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
@@ -62,30 +64,35 @@ class Optimizer(Contract):
             return self._skipped(loss)
         plan = self._prepared()
         threads = torch.get_num_threads()
-        for loose in plan.loose:
-            loose.check()
-        for table in plan.tables:
-            table.merge(threads)
+        plan.prepare(threads)
         if found_inf is not None and not plan.rows_are_finite(threads):
             return self._skipped(loss)  # finite values of one row may add up to infinity
         scale = self._gradient_scale(plan, threads)
         for k, group in enumerate(self.param_groups):
             plan.set_scalars(k, self._scalars(group, plan.signatures[k], scale))
-        for batch in plan.batches:
-            batch.run(threads)
-        for loose in plan.loose:
-            loose.run(plan.named_scalars(loose.group))
-        for table in plan.tables:
-            table.run(plan.values[table.group] or [], threads)
+        plan.run(threads)
         if self._ema is not None:
             plan.average_resting(self._ema)
         if self._zero_after:
             self.zero_grad(set_to_none=False)
         plan.let_go()
+        self._count()
+        return loss
+
+    def _count(self) -> None:
         for group in self.param_groups:
             if group.get(state.SCHEDULE) is not None:
                 group[state.UPDATES] += 1
-        return loss
+
+    def _passed(self, closure: Any) -> None:
+        """The end of a backward pass in which the parameters have been stepped."""
+        assert self._pass is not None
+        if closure is not None or getattr(self, "grad_scale", None) is not None:
+            what = "a GradScaler" if closure is None else "a closure"
+            raise RuntimeError(f"{what} cannot go with in_backward=True: the gradients are used in backward() already")
+        self._outside_swap("step()")
+        self._pass.end()
+        self._count()
 
     def _skipped(self, loss: Any) -> Any:
         if self._zero:

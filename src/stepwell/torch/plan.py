@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from stepwell.kernels import Stages, cpu
+from stepwell.kernels.lossy import beside
 from stepwell.kernels.rest import rest
 from stepwell.rule import Rule
-from stepwell.torch import checks, native, rows, state, watched
+from stepwell.torch import checks, narrow, native, rows, state, watched
 from stepwell.torch.batch import DTYPES, Batch, fits
 from stepwell.torch.eager import Loose, LooseRows
 from stepwell.torch.native import GONE, MOVED, OTHER, SAME
@@ -32,19 +33,22 @@ Member = tuple[int, Tensor, dict[str, Tensor]]  # a parameter with its group's n
 class Plan:
     """The batches of kernel work, the parameters that no kernel takes, and the facts they were made for.
 
-    Parameters with sparse gradients are `tables`.
+    Parameters with sparse gradients are `tables`. With `only`, the plan is that of one parameter.
 
     A parameter with state but no gradient at present has its place too, and rests until it has one. Gradients are held
     between steps only while they turn out to be the same tensors each time; where the user lets them go after a step
     (set_to_none), their memory goes.
     """
 
-    def __init__(self, owner: "Contract", signatures: list[tuple[Rule, Stages]]):
+    def __init__(self, owner: "Contract", signatures: list[tuple[Rule, Stages]], only: Tensor | None = None):
         self.signatures = signatures
         for group in owner.param_groups:
             if type(group["params"]) is not watched.Parameters:
                 group["params"] = watched.Parameters(group["params"])
-        self.params = [group["params"] for group in owner.param_groups]
+        self.params: list[list[Tensor]] = [group["params"] for group in owner.param_groups]
+        self.only = only is not None
+        if self.only:
+            self.params = [[p for p in params if p is only] for params in self.params]
         self.forms = [[_form(p, owner) for p in params] for params in self.params]
         self.held: list[np.ndarray] | None = None
         self.seen: list[list[weakref.ref[Tensor] | None]] | None = None
@@ -73,12 +77,14 @@ class Plan:
                 if by_element and fits(p, p.detach() if p.grad is None else p.grad):
                     kinds.setdefault((rule, stages, DTYPES[p.dtype]), []).append((k, p, own))
                 else:
+                    narrow.refuse(owner, p, rule, stages, f"is of {p.layout} on {p.device}, and no kernel takes it")
                     self.loose.append(Loose(p, own, rule, stages, k))
         for (rule, stages, dtype), members in kinds.items():
-            self._add_batch(rule, stages, dtype, members)
+            self._add_batch(owner, rule, stages, dtype, members)
 
     def _add_sparse(self, owner: "Contract", k: int, p: Tensor, own: dict[str, Tensor]) -> None:
         rule, stages = self.signatures[k]
+        narrow.refuse(owner, p, rule, stages, "has a sparse gradient")
         still = owner.sparse == "lazy" or not rest(rule, stages, lazy=False).moves
         touched = replace(stages, zero=False)
         if rows.fits(p, rule, stages):
@@ -89,15 +95,21 @@ class Plan:
         else:
             self.loose.append(LooseRows(p, own, rule, stages, k, still=still))
 
-    def _add_batch(self, rule: Rule, stages: Stages, dtype: str, members: list[Member]) -> None:
+    def _add_batch(
+        self, owner: "Contract", rule: Rule, stages: Stages, dtype: str, members: list[Member]
+    ) -> None:  # fmt: skip
         program = cpu.program(rule, stages)
+        kept = narrow.kinds(owner, members[0][1], rule, stages)
+        named = {"p": members[0][1], "g": members[0][1], **members[0][2]}
+        storage = [kept[name] if kept else DTYPES[named[name].dtype] for name in program.arrays]
+        wanted = (*program.arrays, *beside(program.arrays, storage), *program.scalar_state, "step")
         used = sorted({k for k, _, _ in members})
         rows = []
         for _, p, own in members:
             named = {"p": p, "g": p, **own}
-            rows.append([named[name] for name in (*program.arrays, *program.scalar_state, "step")])
+            rows.append([named[name] for name in wanted])
         groups = np.zeros((len(used), len(program.scalars)))
-        batch = Batch(rule, stages, dtype, rows, [used.index(k) for k, _, _ in members], groups)
+        batch = Batch(rule, stages, dtype, storage, rows, [used.index(k) for k, _, _ in members], groups)
         batch.take_gradients([p.grad for _, p, _ in members])
         batch.locate()
         self.batches.append(batch)
@@ -110,7 +122,9 @@ class Plan:
             return False
         if not all(table.is_as_made() for table in self.tables):
             return False
-        if any(group["params"] is not params for group, params in zip(owner.param_groups, self.params, strict=True)):
+        if not self.only and any(
+            group["params"] is not params for group, params in zip(owner.param_groups, self.params, strict=True)
+        ):
             return False
         watched_by_code = self.held is not None and self.all_batched and native.watches()
         found = self._located(watch=True) if watched_by_code else OTHER
@@ -133,6 +147,22 @@ class Plan:
 
     def _located(self, *, watch: bool) -> int:
         return max((batch.locate(self.steps, watch=watch) for batch in self.batches), default=SAME)
+
+    def prepare(self, threads: int) -> None:
+        """Look at sparse gradients before anything is changed, and merge those that the kernels take."""
+        for loose in self.loose:
+            loose.check()
+        for table in self.tables:
+            table.merge(threads)
+
+    def run(self, threads: int) -> None:
+        """One step of everything."""
+        for batch in self.batches:
+            batch.run(threads)
+        for loose in self.loose:
+            loose.run(self.named_scalars(loose.group))
+        for table in self.tables:
+            table.run(self.values[table.group] or [], threads)
 
     def let_go(self) -> None:
         """After a step: hold no gradient that was new in it."""

@@ -90,7 +90,7 @@ def restore(optimizer: "Contract", names: Named, taken: Snapshot) -> None:
     options = [_options(optimizer, group, names, taken) for group in optimizer.param_groups]
     optimizer.flush()
     optimizer.tables.clear()
-    optimizer._plan = None
+    optimizer._forget_plans()
     for group, new in zip(optimizer.param_groups, options, strict=True):
         group.update(new)
     for name, p in names.items():

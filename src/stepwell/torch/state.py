@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from stepwell.kernels import Stages, cpu
+from stepwell.kernels.lossy import CODES, STOCHASTIC
 from stepwell.kernels.trace import Program
 from stepwell.rule import Rule
+from stepwell.torch import narrow
 from stepwell.torch.eager import HALF
 
 if TYPE_CHECKING:
@@ -25,19 +27,25 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
     program = cpu.program(rule, stages)
     named: dict[str, Tensor] = {}
     wanted = {s: optimizer.state_names.get(s, s) for s in rule.state}
+    kinds = narrow.kinds(optimizer, p, rule, stages)
     taken_over = any(state.get(name) is not None for name in wanted.values())
     if state.get(STEP) is None or (wanted and not taken_over):  # a rule without its state begins with it
         state[STEP] = torch.tensor(float(taken_over), dtype=STEP_DTYPE)
     named[STEP] = _as_number(state, STEP, STEP_DTYPE)
     for name, key in wanted.items():
+        source = rule.start[name]
+        start = optimizer.hyperparameter(group, source) if isinstance(source, str) else source
+        if kinds.get(name) in CODES:
+            named |= {name + k: v for k, v in narrow.coded(state, key, p, kinds[name], start).items()}
+            continue
         if state.get(key) is None:
-            source = rule.start[name]
-            start = optimizer.hyperparameter(group, source) if isinstance(source, str) else source
-            state[key] = _started(p, program, name, start)
+            state[key] = _started(p, program, name, start, kinds.get(name))
         if name in program.scalar_state:
             named[name] = _as_number(state, key, NUMBER_DTYPE)
         else:
-            named[name] = _as_array(state, key, p, program, name)
+            named[name] = _as_array(state, key, p, program, name, kinds.get(name))
+    if narrow.is_split(kinds.get("p")):
+        named["p_low"] = narrow.low_half(state, p)
     if stages.ema:
         if state.get(EMA) is None:
             state[EMA] = room(p, program, EMA).copy_(p.detach())
@@ -45,29 +53,32 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
     return named
 
 
-def form(p: Tensor, program: Program, name: str) -> tuple[tuple[int, ...], torch.dtype]:
+def form(p: Tensor, program: Program, name: str, kind: str | None = None) -> tuple[tuple[int, ...], torch.dtype]:
     """The shape and dtype of a state of `p`, or of its average, that is no number.
 
     One number a row is real: a row of complex numbers is that of their real and imaginary parts. An average of
-    half-precision weights is kept in float32: in theirs it would not move.
+    half-precision weights is kept in float32: in theirs it would not move. `kind` is how the state is kept, where that
+    is not as the parameter.
     """
+    if kind == STOCHASTIC:
+        return p.shape, torch.bfloat16
     if name in program.row_state:
-        return program.shape_of(name, p.shape), p.dtype.to_real()
-    return p.shape, torch.float32 if name == EMA and p.dtype in HALF else p.dtype
+        return program.shape_of(name, p.shape), torch.float32 if kind == "float32" else p.dtype.to_real()
+    return p.shape, torch.float32 if kind == "float32" or (name == EMA and p.dtype in HALF) else p.dtype
 
 
-def room(p: Tensor, program: Program, name: str) -> Tensor:
+def room(p: Tensor, program: Program, name: str, kind: str | None = None) -> Tensor:
     """An unfilled tensor of that form, on the device of `p` and in its order in memory."""
-    shape, dtype = form(p, program, name)
+    shape, dtype = form(p, program, name, kind)
     if name in program.row_state:
         return p.detach().new_empty(shape, dtype=dtype)
     return torch.empty_like(p, dtype=dtype, memory_format=torch.preserve_format, requires_grad=False)
 
 
-def _started(p: Tensor, program: Program, name: str, value: float) -> Tensor:
+def _started(p: Tensor, program: Program, name: str, value: float, kind: str | None) -> Tensor:
     if name in program.scalar_state:
         return torch.tensor(value, dtype=NUMBER_DTYPE)
-    made = room(p, program, name)
+    made = room(p, program, name, kind)
     return made.fill_(complex(value, value) if made.is_complex() else value)
 
 
@@ -82,16 +93,18 @@ def _as_number(state: dict[str, Any], key: str, dtype: torch.dtype) -> Tensor:
     return state[key]
 
 
-def _as_array(state: dict[str, Any], key: str, p: Tensor, program: Program, name: str) -> Tensor:
+def _as_array(
+    state: dict[str, Any], key: str, p: Tensor, program: Program, name: str, kind: str | None = None
+) -> Tensor:
     """The state in the form that it should have, and on the device and in the order in memory of its parameter."""
-    value, (shape, dtype) = state[key], form(p, program, name)
+    value, (shape, dtype) = state[key], form(p, program, name, kind)
     if value.shape != shape:
         raise ValueError(
             f"the state {key} has shape {tuple(value.shape)}; its parameter has {of(p, shape)}. A parameter that "
             "changes its shape needs new state (delete optimizer.state[p])"
         )
     if value.dtype != dtype or value.device != p.device or value.stride() != p.stride():
-        like = room(p, program, name)
+        like = room(p, program, name, kind)
         if value.dtype != dtype or value.device != p.device or value.stride() != like.stride():
             state[key] = like.copy_(value)
     return state[key]
@@ -102,9 +115,14 @@ def of(p: Tensor, shape: tuple[int, ...]) -> str:
     return f"{tuple(p.shape)}" + ("" if shape == p.shape else f", whose rows want {tuple(shape)}")
 
 
-def plain(packed: dict[str, Any]) -> dict[str, Any]:
+def plain(optimizer: Any, packed: dict[str, Any]) -> dict[str, Any]:
     """A state dict of plain dictionaries and numbers, which every loader of torch accepts."""
     packed["state"] = {index: dict(entry) for index, entry in packed["state"].items()}
+    for group, saved in zip(optimizer.param_groups, packed["param_groups"], strict=True):
+        rule = optimizer.rule_of(group)
+        for p, index in zip(group["params"], saved["params"], strict=True):
+            if index in packed["state"]:
+                packed["state"][index] = narrow.handed_out(optimizer, p, packed["state"][index], rule)
     packed["param_groups"] = [{k: v for k, v in group.items() if k != SCHEDULE} for group in packed["param_groups"]]
     return packed
 
@@ -131,8 +149,8 @@ def own(optimizer: "Contract", loaded: Mapping[str, Any]) -> None:
         if p not in saved:
             continue
         for key, value in entry.items():
-            if key == EMA:
-                value = loaded["state"][saved[p]][EMA].to(p.device)
+            if key == EMA or (isinstance(value, Tensor) and value.dim() and narrow.chosen(optimizer)):
+                value = loaded["state"][saved[p]][key].to(p.device)
             if isinstance(value, Tensor):
                 dict.__setitem__(entry, key, value.detach().clone(memory_format=torch.preserve_format))
             elif isinstance(value, float):
