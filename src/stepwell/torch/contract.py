@@ -29,10 +29,10 @@ class WholeStep(TypedDict, total=False):
     sparse: what sparse gradients mean for the rows that they do not name. "lazy": nothing (but the step count and the
         average move on); "exact": a gradient of 0, as a dense one has there; see `Optimizer.catch_up`.
     state_dtype: keep the rule's state in less memory than the parameters: "bfloat16", rounded stochastically, or
-        "8bit", with an exponent for each 512 numbers; or keep that of half-precision parameters in "float32".
+        "8bit", with an exponent for each 1024 numbers; or keep that of half-precision parameters in "float32".
     rounding: how bfloat16 parameters are written: to the "nearest" number, as torch does, by which steps below half a
         unit in the last place are lost; "stochastic"ally, by which they are right on average; or "compensated": what
-        was rounded away is kept, in 2 bytes a parameter, and training is that of float32 weights, bit for bit.
+        was rounded away is kept, in 2 bytes a parameter, and training is that of float32 weights.
     in_backward: step each parameter inside backward(), as soon as its gradient is there, and let the gradient go;
         step() then ends the pass. Not with what needs all gradients at once, such as clip_norm.
     """

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stepwell.torch import checks
 from stepwell.torch.plan import Plan
+from stepwell.torch.state import EMA, follow
 
 _ALONE = "in_backward=True steps each parameter before the other gradients are known"
 
@@ -79,10 +80,10 @@ class Pass:
         assert owner is not None
         for p in [p for group in owner.param_groups for p in group["params"] if p.grad is not None]:
             self.step(owner, p)
-        if owner._ema is not None:
-            for p in owner.state.keys() - self.stepped:
-                if p in self.plans:
-                    self.plans[p].average_resting(owner._ema)
+        for p in owner.state.keys() - self.stepped:
+            if owner._ema is not None and EMA in owner.state[p]:
+                owner.settle(p)
+                follow(owner.state[p][EMA], p, owner._ema)
         self.stepped.clear()
         self.watch(p for group in owner.param_groups for p in group["params"])
 

@@ -82,23 +82,22 @@ def low_half(state: dict[str, Any], p: Tensor) -> Tensor:
     return state[LOW]
 
 
-def numbers(state: Mapping[str, Any], key: str, kind: str) -> Tensor:
-    """A state that is kept in codes as bfloat16."""
-    codes = state[key]
-    made = torch.empty_like(codes, dtype=torch.bfloat16)
-    found = decode(_flat(codes).numpy(), state[key + EXPONENTS].numpy(), kind == SIGNED)
-    _flat(made).copy_(torch.from_numpy(found))
-    return made
-
-
-def handed_out(optimizer: "Contract", p: Tensor, entry: dict[str, Any], rule: Rule) -> dict[str, Any]:
-    """A parameter's state as numbers, whatever they are kept in."""
+def numbers(entry: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """A parameter's state as numbers, what is in codes as bfloat16; `kinds` by the names that it has there."""
     found = dict(entry)
-    for name, kind in kinds(optimizer, p, rule, Stages()).items():
-        key = optimizer.state_names.get(name, name)
-        if kind in CODES and found.pop(key + EXPONENTS, None) is not None:
-            found[key] = numbers(entry, key, kind)
+    for name, kind in kinds.items():
+        if kind in CODES and (exponents := found.pop(name + EXPONENTS, None)) is not None:
+            made = torch.empty_like(entry[name], dtype=torch.bfloat16)
+            decoded = decode(_flat(entry[name]).numpy(), exponents.numpy(), kind == SIGNED)
+            _flat(made).copy_(torch.from_numpy(decoded))
+            found[name] = made
     return found
+
+
+def handed_out(optimizer: "Contract", p: Tensor, entry: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
+    """A parameter's state as numbers, by torch's names."""
+    named = {optimizer.state_names.get(k, k): kind for k, kind in kinds(optimizer, p, rule, Stages()).items()}
+    return numbers(entry, named)
 
 
 def is_split(kind: str | None) -> bool:
@@ -113,5 +112,5 @@ def _flat(x: Tensor) -> Tensor:
 
 __all__ = [
     "LOW", "ROUNDINGS", "STATE_DTYPES", "check_parameter", "chosen", "coded", "handed_out", "is_split", "kinds",
-    "low_half", "refuse",
+    "low_half", "numbers", "refuse",
 ]  # fmt: skip

@@ -187,11 +187,10 @@ class Plan:
         found = np.concatenate([np.array(loose, np.int64), *(batch.gradient_addresses() for batch in self.batches)])
         return len(np.unique(found)) < len(found)
 
-    @torch.no_grad()
     def average_resting(self, decay: float) -> None:
         """The averages of parameters that had no gradient move too."""
         for p, average in (pair for each in (*self.batches, *self.loose, *self.tables) for pair in each.resting()):
-            average.lerp_(p.detach().to(average.dtype), 1 - decay)
+            state.follow(average, p, decay)
 
     def all_finite(self, threads: int) -> bool:
         """Whether no gradient has a NaN or an infinity."""

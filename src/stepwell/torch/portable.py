@@ -19,7 +19,7 @@ from stepwell.checkpoint.snapshot import (
 from stepwell.kernels import Stages, cpu
 from stepwell.rule import Rule
 from stepwell.schedules import rate_at
-from stepwell.torch import checks, state
+from stepwell.torch import checks, narrow, state
 from stepwell.torch.state import EMA, NUMBER_DTYPE, SCHEDULE, STEP, STEP_DTYPE, UPDATES
 
 if TYPE_CHECKING:
@@ -109,8 +109,13 @@ def _expected(optimizer: "Contract", p: Tensor, group: "Group") -> Expected:
     rule = optimizer.rule_of(group)
     program = cpu.program(rule, _stages(optimizer))
     arrays = [name for name in program.arrays if name not in ("p", "g")]
-    keeps = {name: _name(state.form(p, program, name)[1]) for name in arrays}
+    keeps = {name: _name(state.form(p, program, name, _loaded_as(optimizer))[1]) for name in arrays}
     return Expected(tuple(p.shape), _name(p.dtype), rule, program, keeps)
+
+
+def _loaded_as(optimizer: "Contract") -> str | None:
+    """What numbers of the state are taken in, where they are kept in fewer bits afterwards."""
+    return "float32" if narrow.chosen(optimizer) else None
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -125,11 +130,14 @@ def _hyper(optimizer: "Contract", group: "Group") -> dict[str, float]:
 def _entry(optimizer: "Contract", p: Tensor, group: "Group") -> Entry:
     if hasattr(p, "full_tensor") or p.is_meta:
         raise TypeError(f"a checkpoint holds whole parameters; got a {type(p).__name__} on {p.device}, shape {p.shape}")
+    if narrow.LOW in optimizer.state.get(p, {}):
+        raise TypeError('rounding="compensated": a checkpoint has no place for what was rounded away; use state_dict()')
     rule, value = optimizer.rule_of(group), _array(p)
     if optimizer.state.get(p, {}).get(STEP) is None:
         hyper = optimizer.hyperparameters(group)
         return Entry.of(rule, value, 0, _expected(optimizer, p, group).start(value, hyper), _hyper(optimizer, group))
     own = state.ready(optimizer, p, group, rule, _stages(optimizer))
+    own = narrow.numbers(own, narrow.kinds(optimizer, p, rule, _stages(optimizer)))
     arrays = {name: _array(x) for name, x in own.items() if name != STEP}
     return Entry.of(rule, value, int(own[STEP]), arrays, _hyper(optimizer, group))
 
@@ -187,7 +195,7 @@ def _put(optimizer: "Contract", p: Tensor, group: "Group", entry: Entry) -> None
         if name in expected.program.scalar_state:
             made[key] = torch.tensor(float(array), dtype=NUMBER_DTYPE)
         else:
-            made[key] = state.room(p, expected.program, name)
+            made[key] = state.room(p, expected.program, name, _loaded_as(optimizer))
             _fill(made[key], array)
     optimizer.state[p] = made  # pyright: ignore[reportArgumentType]
 

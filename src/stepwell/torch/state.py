@@ -115,6 +115,12 @@ def of(p: Tensor, shape: tuple[int, ...]) -> str:
     return f"{tuple(p.shape)}" + ("" if shape == p.shape else f", whose rows want {tuple(shape)}")
 
 
+@torch.no_grad()
+def follow(average: Tensor, p: Tensor, decay: float) -> None:
+    """Move the average of a parameter that had no step."""
+    average.lerp_(p.detach().to(average.dtype), 1 - decay)
+
+
 def plain(optimizer: Any, packed: dict[str, Any]) -> dict[str, Any]:
     """A state dict of plain dictionaries and numbers, which every loader of torch accepts."""
     packed["state"] = {index: dict(entry) for index, entry in packed["state"].items()}
