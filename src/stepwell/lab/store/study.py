@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from stepwell import rules
 from stepwell.lab.names import count
 from stepwell.lab.store import records, storages
-from stepwell.lab.store.rows import Rows
+from stepwell.lab.store.log import Entry, Log
 from stepwell.lab.store.storages import StoreError, explained
 from stepwell.lab.trial import Run, Trial
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
 
 __all__ = ["SettingsError", "Store", "StoreError"]
 
@@ -41,8 +42,7 @@ class Store:
     >>> store = Store.open(None, "digits", {"optimizers": ["adam", "momentum"]})
     >>> curve = {"step": [50, 100], "loss": [0.5, 0.25], "metric": []}
     >>> run = Run("adam", 1e-3, 0, 100, (), "done", 100, None, 0.25, None, 0.25, 0.01, curve)
-    >>> store.add([run])
-    >>> store.runs() == [run], store.study.best_value
+    >>> store.add([run]) == store.runs() == [run], store.study.best_value
     (True, 0.25)
     """
 
@@ -50,8 +50,9 @@ class Store:
         self.url, self.study, self.settings = url, study, settings
         self._storage = storage  # without the cache of the study's own, which would keep what failed to be written
         self._id = storage.get_study_id_from_name(study.study_name)
-        self._rows = Rows.of(storage)
-        self._kept: set[Trial] = set()
+        self._log = Log(storage, self._id, records.RUN)
+        self._found: dict[Trial, Run] = {}
+        self._said = 0  # of them, to whoever asks for later ones
 
     @classmethod
     def open(
@@ -110,34 +111,52 @@ class Store:
         Errors: `StoreError` if they cannot be read.
         """
         with explained(self.url):
-            trials = self._storage.get_all_trials(self._id, deepcopy=False)
-        try:
-            found = _first(run for trial in trials if (run := records.to_run(trial)))
-        except ValueError as error:
-            raise StoreError(f"{self}: {error}") from error
-        self._kept.update(found)
-        return list(found.values())
+            self._storage.get_study_user_attrs(self._id)  # which fails if the study is gone
+            self._learn(self._log.later())
+        self._said = len(self._found)
+        return list(self._found.values())
 
-    def add(self, runs: Sequence[Run]) -> None:
-        """Keep runs, but for those of a trial that this store has.
+    def later(self) -> list[Run]:
+        """The runs that have come since this, `runs` or `add` was last called, those of other processes too.
+
+        Errors: `StoreError` if they cannot be read.
+        """
+        said = self._said
+        return self.runs()[said:]
+
+    def add(self, runs: Sequence[Run]) -> list[Run]:
+        """Keep runs, but for those of a trial that the study has; what `later` would give then.
+
+        Of a trial that another process has added in the meantime it has that process's run.
 
         Errors: `StoreError` if they cannot be written; they can be added again later.
         """
-        new = _first(run for run in runs if run.trial not in self._kept)
+        new = _first(run for run in runs if run.trial not in self._found)
         optimizers = self.settings.get("optimizers") or list(rules.named)
         try:
             trials = {key: records.to_trial(run, optimizers) for key, run in new.items()}
         except (AttributeError, TypeError, ValueError) as error:
             raise StoreError(f"{self}: a run has a number that cannot be kept: {error}") from error
+
+        def absent(entries: "list[Entry]") -> "list[FrozenTrial]":
+            self._learn(entries)
+            return [trial for key, trial in trials.items() if key not in self._found]
+
         with explained(self.url):
             self._check_settings()
-            if self._rows:
-                self._rows.insert(self._id, list(trials.values()))
-                self._kept.update(trials)
-            else:
-                for key, trial in trials.items():
-                    self._storage.create_new_trial(self._id, trial)
-                    self._kept.add(key)
+            self._log.add(absent)
+        for key, run in new.items():
+            self._found.setdefault(key, run)
+        said, self._said = self._said, len(self._found)
+        return list(self._found.values())[said:]
+
+    def _learn(self, entries: "Iterable[Entry]") -> None:
+        try:
+            for number, data in entries:
+                run = records.to_run(number, data)
+                self._found.setdefault(run.trial, run)
+        except ValueError as error:
+            raise StoreError(f"{self}: {error}") from error
 
     def __str__(self) -> str:
         return f"study {self.study.study_name!r} in {storages.place(self.url)}"
