@@ -40,6 +40,8 @@ class Log:
     def add(self, wanted: "Callable[[list[Entry]], Sequence[FrozenTrial]]") -> None:
         """Add the finished trials that `wanted` makes of what has come since; in a database nothing comes in between.
 
+        `later` has them next, too.
+
         Errors: those of the storage; then a database has none of the trials, and a journal may have the first.
         """
         if rows := self._rows:

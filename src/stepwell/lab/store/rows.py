@@ -45,7 +45,7 @@ class Rows:
         Args:
             wanted: gives the trials, when no other process can add any; its connection is for reading.
 
-        Returns how many trials the study has then. Errors: those of SQLAlchemy; then nothing is added.
+        Returns the number of the first of them. Errors: those of SQLAlchemy; then nothing is added.
         """
         with self.engine.connect() as connection, connection.begin():
             first = self._locked(connection, study)
@@ -62,12 +62,12 @@ class Rows:
             ):
                 if rows:
                     connection.execute(table.insert(), rows)
-        return first + len(trials)
+        return first
 
     def later(
         self, study: int, key: str, known: int, connection: "Connection | None" = None
     ) -> tuple[list[tuple[int, Any]], int]:
-        """The numbers of the finished trials from that number on, with their attribute of that name; and the next number.
+        """The numbers of the finished trials from that one on, with their attribute of that name; and the next number.
 
         Errors: those of SQLAlchemy.
         """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from stepwell import rules
 from stepwell.lab.names import count
 from stepwell.lab.store import records, storages
+from stepwell.lab.store.claims import Claims
 from stepwell.lab.store.log import Entry, Log
 from stepwell.lab.store.storages import StoreError, explained
 from stepwell.lab.trial import Run, Trial
@@ -34,6 +35,7 @@ class Store:
     flight; a journal may have the first runs of it. Several processes may add to one study.
 
     Attributes:
+        shared: whether other processes train the same sweep: then each claims what it trains, see `claims`.
         study: the study, for Optuna's tools. A trial's value is the loss, which is minimized; a run that diverged is
             a pruned trial. See `stepwell.lab.store.records`.
 
@@ -53,10 +55,18 @@ class Store:
         self._log = Log(storage, self._id, records.RUN)
         self._found: dict[Trial, Run] = {}
         self._said = 0  # of them, to whoever asks for later ones
+        self._timeout, self.shared = 30.0, False
 
     @classmethod
     def open(
-        cls, url: str | None, name: str, settings: dict[str, Any], *, resume: bool = False, timeout: float = 30.0
+        cls,
+        url: str | None,
+        name: str,
+        settings: dict[str, Any],
+        *,
+        resume: bool = False,
+        join: bool = False,
+        timeout: float = 30.0,
     ) -> "Store":
         """The study of that name, made if it is not there.
 
@@ -67,6 +77,8 @@ class Store:
             settings: what the sweep was asked for, as JSON can have it. "optimizers", if there, are the names that
                 the study tells Optuna it chooses from; by default all rules.
             resume: go on with a study that has runs; it must have been begun with equal settings.
+            join: share the study with the other processes that do so; it may have runs or not, and its settings, as
+                soon as it has any, must be equal ones.
             timeout: seconds to wait for another process that has locked the same file. A journal's lock that is still
                 there then was left by a process that died, and is removed.
 
@@ -81,6 +93,8 @@ class Store:
             import optuna
         except ImportError:
             raise StoreError("keeping runs needs Optuna: pip install 'stepwell[lab]'") from None
+        if join and url is None:
+            raise StoreError("processes share a study in a storage that they all have: a URL or a path; got none")
         storage = storages.opened(url, timeout)
         with explained(url):
             try:
@@ -88,8 +102,13 @@ class Store:
             except KeyError:  # there is none; by now another process may have made it
                 study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True)
             store = cls(url, study, storage, given)
+        store._timeout, store.shared = timeout, join
         store._begin(resume)
         return store
+
+    def claims(self) -> Claims:
+        """This process's part in a study that is shared, from now on. Errors: `StoreError` if the storage fails."""
+        return Claims(storages.opened(self.url, self._timeout), self.url, self.study.study_name)
 
     @staticmethod
     def names(url: str, begin: str, task: str, timeout: float = 30.0) -> list[str]:
@@ -166,14 +185,15 @@ class Store:
         from optuna.study import StudyDirection
 
         with explained(self.url):
-            ours = SETTINGS in self.study.user_attrs or not self._storage.get_n_trials(self._id)
+            begun = SETTINGS in self.study.user_attrs
+            ours = begun or not self._storage.get_n_trials(self._id)
             directions = self.study.directions
         if not ours or directions != [StudyDirection.MINIMIZE]:
             raise StoreError(f"{self} is not a sweep's; {ANOTHER}")
-        if not (runs := self.runs()):
+        if not (runs := self.runs()) and not (begun and self.shared):
             with explained(self.url):
                 self.study.set_user_attr(SETTINGS, self.settings)
-        elif not resume:
+        elif not resume and not self.shared:
             raise StoreError(f"{self} has {count(len(runs), 'run')}: resume goes on with it; {ANOTHER}")
         else:
             self._check_settings()
