@@ -14,6 +14,8 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from torch import nn
 
 from stepwell.lab.store import claims
@@ -89,26 +91,26 @@ def process(url: str, out: Path, *more: str) -> "subprocess.Popen[str]":
     )
 
 
-def runs_there(url: str) -> int:
+def runs_there(url: str, study: str) -> int:
     """How many runs a storage has by now."""
     try:
-        found = {each.study_name: each.n_trials for each in optuna.get_all_study_summaries(url_of(url))}
+        found = optuna.get_all_study_summaries(url_of(url))
     except Exception:
         return 0  # it is being made
-    return found.get("together", 0)
+    return sum(each.n_trials for each in found if each.study_name.startswith(study))
 
 
 def url_of(url: str) -> Any:
     """What Optuna calls the same storage."""
     if "://" in url:
         return url.replace("postgresql://", "postgresql+psycopg2://")
-    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(url))
+    return JournalStorage(JournalFileBackend(url))
 
 
-def until_there(url: str, count: int, running: "subprocess.Popen[str]") -> None:
-    """Wait until there are so many runs while a process makes them."""
+def until_there(url: str, count: int, running: "subprocess.Popen[str]", study: str = "together") -> None:
+    """Wait until there are so many runs in the studies called so, or so and more, while a process makes them."""
     deadline = time.monotonic() + PATIENCE
-    while runs_there(url) < count:
+    while runs_there(url, study) < count:
         assert running.poll() is None, running.stderr and running.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.1)
