@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -124,13 +125,12 @@ def test_a_group_that_fails_is_named(started: None) -> None:
 
 
 def test_what_cannot_be_sent_is_said(started: None) -> None:
-    handle = open(os.devnull)  # noqa: SIM115
+    lock = threading.Lock()
     held = several.Task(
-        model=lambda: handle and several.model(), data=several.task.data, loss=several.task.loss, length=5
+        model=lambda: lock and several.model(), data=several.task.data, loss=several.task.loss, length=5
     )
     with pytest.raises(TaskError, match=r"the task cannot be trained by Ray: it cannot be sent to another process"):
         sweep(held, ["adam"], rates=1, seeds=1, ray=LOCAL)
-    handle.close()
 
 
 def command(tmp_path: Path, *more: str) -> list[str]:
@@ -199,16 +199,23 @@ def test_a_cluster_that_is_running_is_used_and_left(tmp_path: Path) -> None:
     [
         ("nonsense", "no cluster of Ray answers at 'nonsense': it must be HOST:PORT, or auto"),
         ("127.0.0.1:1", "no cluster of Ray answers at '127.0.0.1:1': .*refused"),
-        ("auto", "no cluster of Ray answers at 'auto': Could not find any running Ray"),
     ],
 )
 def test_an_address_where_nobody_is(address: str, words: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        command(tmp_path, "--ray", address), cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
-    )
-    assert done.returncode == 2
+    arguments = command(tmp_path, "--ray", address)
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2, done.stderr
     assert re.search(words, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_ray_says_of_an_address_is_handed_on() -> None:
+    class Nobody:
+        def init(self, address: str, **_: Any) -> None:
+            raise ConnectionError(f"no running instance for {address}")
+
+    with pytest.raises(WorkerError, match="no cluster of Ray answers at 'auto': no running instance for auto"):
+        Cluster(several.task, choose(["adam"]), "auto", 2)._connect(Nobody())
 
 
 def test_something_else_that_answers_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

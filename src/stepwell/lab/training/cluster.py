@@ -115,11 +115,12 @@ class Cluster(Crew):
             return
         import ray  # pyright: ignore[reportMissingImports]
 
-        for job in self._at_work:
-            ray.cancel(job, force=True)
-        self._at_work, self._content = set(), None
         if self._ours:
-            ray.shutdown()
+            ray.shutdown()  # which ends what is at work; cancelled by force, a task that is just done ends this process
+        else:
+            for job in self._at_work:
+                ray.cancel(job)
+        self._at_work, self._content = set(), None
 
 
 def work(content: Sequence[Any], digest: str, group: Group, stacked: bool) -> "list[Run] | Exception":
