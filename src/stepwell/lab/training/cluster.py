@@ -102,8 +102,9 @@ class Cluster(Crew):
         self._at_work.discard(job)
         try:
             found = ray.get(job)
-        except RayTaskError:
-            raise
+        except RayTaskError as error:  # `work` itself raises nothing: it cannot be had there
+            last = (str(error).strip().splitlines() or ["no reason given"])[-1]
+            raise TaskError(f"Ray's workers cannot train it: {last}") from error
         except RayError as error:
             raise Lost(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
         if isinstance(found, Exception):
@@ -111,16 +112,16 @@ class Cluster(Crew):
         return found
 
     def close(self) -> None:
-        if not self._content:
-            return
-        import ray  # pyright: ignore[reportMissingImports]
-
         if self._ours:
+            import ray  # pyright: ignore[reportMissingImports]
+
             ray.shutdown()  # which ends what is at work; cancelled by force, a task that is just done ends this process
-        else:
+        elif self._at_work:
+            import ray  # pyright: ignore[reportMissingImports]
+
             for job in self._at_work:
                 ray.cancel(job)
-        self._at_work, self._content = set(), None
+        self._at_work, self._content, self._ours = set(), None, False
 
 
 def work(content: Sequence[Any], digest: str, group: Group, stacked: bool) -> "list[Run] | Exception":
