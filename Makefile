@@ -7,7 +7,7 @@ export STEPWELL_DATA ?= $(SHARED)
 
 DOORS := $(notdir $(basename $(wildcard constraints/*.txt)))
 
-.PHONY: demo book test test-doors lint types readme docs bench bench-doors check clean
+.PHONY: demo book test test-doors test-cluster lint types readme docs bench bench-doors check clean
 
 demo: .venv/lab
 	$(BIN)/stepwell sweep digits
@@ -16,7 +16,7 @@ book: .venv/lab
 	$(BIN)/stepwell book --all
 
 test: .venv/dev
-	$(BIN)/python -m pytest -q -n auto --ignore=tests/doors --ignore=tests/integrations
+	$(BIN)/python -m pytest -q -n auto --ignore=tests/doors --ignore=tests/integrations --ignore=tests/lab/distributed
 
 # each framework, and each package that there is an integration for, in an environment of its own, which is kept in .nox;
 # those that .venv has, in it
@@ -24,6 +24,10 @@ test-doors: .venv/dev
 	STEPWELL_EVERY_RULE=1 $(BIN)/python -m pytest -q -n auto tests/testing/test_library.py
 	$(BIN)/python -m pytest -q -n auto tests/doors/numpy tests/doors/torch
 	$(BIN)/nox
+
+# the lab on Ray and on a PostgreSQL of its own, in an environment of its own
+test-cluster: .venv/dev
+	$(BIN)/nox -s cluster
 
 lint: .venv/dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

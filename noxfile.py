@@ -1,13 +1,15 @@
-"""The doors' tests and benchmarks, and the integrations' tests, a session each, in an environment of its own.
+"""The tests of doors, integrations and the cluster, and the doors' benchmarks: a session each, in its own environment.
 
     nox                                 the tests of every door and every integration
     nox -s paddle -- -k adam            those of one; pytest's arguments after the --
     nox -s bench-paddle -- --quick      a door's benchmark
+    nox -s cluster                      the lab on Ray and on PostgreSQL, which must be installed
     STEPWELL_KEEP_MATRIX=1 nox          keep the matrix's figures in docs/doors/matrix
     NOX_ENVDIR=~/.cache/doors nox       keep the environments there, and not in .nox
 
-A session's environment holds what `constraints/<door>.txt` or `constraints/integrations/<package>.txt` pins and nothing
-else; it is filled again only when that file or pyproject.toml has changed.
+A session's environment holds what `constraints/<door>.txt`, `constraints/integrations/<package>.txt` or
+`constraints/lab/cluster.txt` pins and nothing else; it is filled again only when that file or pyproject.toml has
+changed.
 """
 
 import hashlib
@@ -61,6 +63,13 @@ def benchmark(door: str) -> None:
         session.run(sys.executable, "-m", "nox", "-s", door, "--install-only")
         stepwell = ROOT / ENVIRONMENTS / door / "bin" / "stepwell"
         session.run(str(stepwell), "bench", f"{door}_door", *session.posargs, external=True)
+
+
+@nox.session(default=False)
+def cluster(session: nox.Session) -> None:
+    """The tests of a sweep on Ray and on PostgreSQL: one after the other, for each has all processors."""
+    install(session, ROOT / "constraints" / "lab" / "cluster.txt")
+    session.run("pytest", "-q", "tests/lab/distributed", *session.posargs)
 
 
 for name, pins in DOORS.items():

@@ -7,6 +7,7 @@ import typer
 
 import stepwell
 from stepwell.cli import bench, book, compare, doctor, find_lr, playground, report, show, sweep, trace
+from stepwell.cli.common import Command
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +20,7 @@ COMMANDS = (
     playground.playground, book.book, show.rules, show.schedule, bench.bench,
 )  # fmt: skip
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def _version(wanted: bool) -> None:

@@ -5,11 +5,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+
+ALONE = {"--ray": "local"}  # what an option means that may stand without a value, which Typer has no words for
+
+
+class Command(TyperCommand):
+    """A command of which some options may stand alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        pairs = zip(args, [*args[1:], "-"], strict=False)
+        given = [f"{word}={ALONE[word]}" if word in ALONE and after[:1] == "-" else word for word, after in pairs]
+        return super().parse_args(ctx, given)
 
 
 def fail(message: object) -> NoReturn:

@@ -41,7 +41,7 @@ def find_lr(
     """
     from stepwell.lab import find_lr as search
     from stepwell.lab.task import describe
-    from stepwell.lab.training.workers import WorkerError
+    from stepwell.lab.training.crew import WorkerError
     from stepwell.pages import found_rate
     from stepwell.pages.style import FORMATS
 

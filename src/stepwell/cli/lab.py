@@ -85,17 +85,22 @@ def folder_of(out: Path | None, called: str) -> Path:
     return folder
 
 
-def keep(search: "Search", url: str, begin: str, resume: bool, study: str = "") -> None:
-    """Keep a search's runs in the study of that name; without one in the last that begins so, or in a new one."""
+def keep(search: "Search", url: str, begin: str, resume: bool, study: str = "", join: bool = False) -> None:
+    """Keep a search's runs in the study of that name; without one in the last that begins so, or in a new one.
+
+    Processes that join without a name share the study that has just the beginning for its name.
+    """
     from stepwell.lab.store.study import SettingsError, Store, StoreError
     from stepwell.lab.task import TaskError
 
+    if join:
+        study = study or begin
     try:
         there = Store.names(url, begin, search.task.name) if resume and not study else []
         if resume and not study and not there:
             fail(f"--resume: {url} has no study {begin!r}")
         name = study or (there[-1] if resume else f"{begin} {datetime.now():%Y-%m-%d %H:%M:%S.%f}")
-        search.keep_in(Store.open(url, name, search.settings(), resume=resume))
+        search.keep_in(Store.open(url, name, search.settings(), resume=resume, join=join))
     except SettingsError as error:
         fail(error if study else f"{error}; so does the same command without --resume")
     except (StoreError, TaskError) as error:
@@ -106,7 +111,7 @@ def watched(search: "Search", results: "Results", folder: Path, quiet: bool) -> 
     """Make all runs, keeping results.json up to date; the exit code."""
     from stepwell.lab.store.study import StoreError
     from stepwell.lab.task import TaskError
-    from stepwell.lab.training.workers import WorkerError
+    from stepwell.lab.training.crew import WorkerError
     from stepwell.pages import progress
 
     err = console(stderr=True, markup=False)

@@ -23,9 +23,15 @@ def sweep(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the study, the last one if none is named.")
     ] = False,
+    join: Annotated[
+        bool, typer.Option("--join", help="Share the study with other processes, here or on other machines.")
+    ] = False,
     data: lab.DataPlace = None,
     out: lab.Out = None,
     workers: lab.Workers = 0,
+    ray: Annotated[
+        str, typer.Option(metavar="[ADDRESS]", help="Train on a cluster of Ray; without an address, on this machine.")
+    ] = "",
     quiet: lab.Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -33,21 +39,23 @@ def sweep(
 
     Prints ranking, answer and the lines to paste; writes results.json, runs.csv, report.html and pictures into a
     folder, and every run as a trial into an Optuna study. Ctrl-C keeps what is done; --resume goes on.
+    Processes that --join one study, in one --storage, do each its share, and all have the results of all.
     """
     from stepwell.lab.store.storages import beside
     from stepwell.lab.sweeps.results import Results
     from stepwell.lab.sweeps.search import Search
     from stepwell.lab.sweeps.sweep import USUAL
+    from stepwell.lab.training.crew import WorkerError
 
     chosen = lab.task_of(task, data)
     names = None if every else lab.split(optimizers) or USUAL
     try:
-        options = {"halving": halving, "trials": trials, "sampler": sampler}
+        options = {"halving": halving, "trials": trials, "sampler": sampler, "ray": ray or None}
         search = Search(chosen, names, rates, seeds, epochs, workers or None, **options)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, WorkerError) as error:
         fail(error)
     folder = lab.folder_of(out, chosen.name)
-    lab.keep(search, storage or beside(folder), chosen.name, resume, study)
+    lab.keep(search, storage or beside(folder), chosen.name, resume, study, join)
     results = Results.of(search)
     code = lab.watched(search, results, folder, quiet)
     raise typer.Exit(code if lab.show(results, folder, quiet, as_json) else code or 1)

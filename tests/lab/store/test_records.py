@@ -12,7 +12,7 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
-from stepwell.lab.store.records import distribution, to_run, to_trial
+from stepwell.lab.store.records import RUN, distribution, to_run, to_trial
 from stepwell.lab.store.study import Store
 from tests.lab.stored import run
 
@@ -74,7 +74,7 @@ def test_choices_that_change_are_refused_by_optuna() -> None:
 def test_a_hyperparameter_never_hides_a_parameter() -> None:
     trial = to_trial(run(3, hyper=(("seed", 0.5), ("steps", 0.5))), NAMES)
     assert (trial.params["seed"], trial.params["steps"]) == (3, 400)
-    assert to_run(trial) == run(3, hyper=(("seed", 0.5), ("steps", 0.5)))
+    assert to_run(trial.number, trial.user_attrs[RUN]) == run(3, hyper=(("seed", 0.5), ("steps", 0.5)))
 
 
 def sweep() -> Store:

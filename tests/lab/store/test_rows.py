@@ -32,9 +32,9 @@ def test_equal_to_optunas_own(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     bulk = Store.open(url, "bulk", SETTINGS)
     trials = [records.to_trial(r, SETTINGS["optimizers"]) for r in RUNS]
-    assert bulk._rows is not None
-    bulk._rows.insert(bulk._id, trials[:4])
-    bulk._rows.insert(bulk._id, trials[4:])
+    assert bulk._log._rows is not None
+    bulk._log._rows.insert(bulk._id, lambda _: trials[:4])
+    bulk._log._rows.insert(bulk._id, lambda _: trials[4:])
     own = optuna.create_study(study_name="own", storage=url)
     own.add_trials(trials)
     pairs = list(zip(bulk.study.trials, own.trials, strict=True))
@@ -48,7 +48,7 @@ def test_equal_to_optunas_own(tmp_path: Path) -> None:
 def test_a_schema_that_is_not_known_is_left_to_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SCHEMA", "v9")
     store = Store.open(f"sqlite:///{tmp_path}/study.db", "sweep", SETTINGS)
-    assert store._rows is None
+    assert store._log._rows is None
     store.add(RUNS)
     assert store.runs() == RUNS
 
@@ -64,11 +64,11 @@ def test_all_or_none(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path}/study.db", "sweep", SETTINGS)
     trials = [records.to_trial(r, SETTINGS["optimizers"]) for r in RUNS]
     trials[-1].user_attrs["bad"] = object()
-    assert store._rows is not None
+    assert store._log._rows is not None
     with pytest.raises(TypeError):
-        store._rows.insert(store._id, trials)
+        store._log._rows.insert(store._id, lambda _: trials)
     with pytest.raises(SQLAlchemyError):
-        store._rows.insert(99, trials[:1])
+        store._log._rows.insert(99, lambda _: trials[:1])
     assert store.runs() == []
     assert store.study.trials == []
 
@@ -76,14 +76,14 @@ def test_all_or_none(tmp_path: Path) -> None:
 def test_nobody_else_counts_and_adds_meanwhile(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     store, other = (Store.open(url, "sweep", SETTINGS, timeout=0.1) for _ in range(2))
-    rows, others = store._rows, other._rows
+    rows, others = store._log._rows, other._log._rows
     assert rows
     assert others
     trials = [records.to_trial(run(), SETTINGS["optimizers"])]
     with rows.engine.connect() as connection, connection.begin():
         assert rows._locked(connection, store._id) == 0
         with pytest.raises(SQLAlchemyError, match="locked"):
-            others.insert(other._id, trials)
-    others.insert(other._id, trials)
+            others.insert(other._id, lambda _: trials)
+    others.insert(other._id, lambda _: trials)
     with rows.engine.connect() as connection, connection.begin():
         assert rows._locked(connection, store._id) == 1

@@ -191,8 +191,8 @@ def test_a_database_that_is_locked(tmp_path: Path) -> None:
 def test_a_full_disk_under_a_database(tmp_path: Path) -> None:
     store = opened(sqlite(tmp_path / "study.db"))
     store.add(group(0))
-    assert store._rows is not None
-    engine = store._rows.engine
+    assert store._log._rows is not None
+    engine = store._log._rows.engine
 
     def narrow(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # which SQLite takes for: as it is

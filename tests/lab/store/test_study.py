@@ -51,6 +51,17 @@ def test_what_is_kept_comes_back_equal(kind: str, tmp_path: Path) -> None:
         assert opened(where, resume=True).runs() == RUNS
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_what_another_process_added_meanwhile_is_not_added_again(kind: str, tmp_path: Path) -> None:
+    one, two = (opened(url(kind, tmp_path), join=True) for _ in range(2))
+    assert one.add([run(0), run(1)]) == [run(0), run(1)]
+    assert two.add([run(1, loss=9.0), run(2)]) == [run(0), run(1), run(2)]
+    assert one.later() == [run(2)]
+    assert one.later() == two.later() == []
+    assert one.runs() == two.runs() == opened(url(kind, tmp_path), join=True).runs()
+    assert len(one.study.trials) == 3
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_trial_once_and_the_first_counts(kind: str, tmp_path: Path) -> None:
     first = opened(url(kind, tmp_path))

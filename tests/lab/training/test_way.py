@@ -1,7 +1,6 @@
 """How a search is run changes no number: stacked or not, here or in worker processes."""
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from stepwell.lab.sweeps.search import Search
 from stepwell.lab.training import way
 from stepwell.lab.training.group import Way, grouped, train_group
 from stepwell.lab.training.plain import evaluating
-from stepwell.lab.training.workers import WorkerError, Workers
+from stepwell.lab.training.workers import Workers
 from stepwell.lab.trial import Run, Trial
 
 X = torch.randn(96, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -64,25 +63,6 @@ def test_every_way_gives_the_same_numbers() -> None:
             assert close(numbers(elsewhere), alone)
     finally:
         workers.close()
-
-
-def test_a_worker_that_dies_is_said_and_what_was_done_is_kept() -> None:
-    slow = task(loss=lambda output, target: (time.sleep(0.02), ((output - target) ** 2).mean())[1])
-    workers = Workers(slow, choose(["adam", "momentum"]), 1)
-    done: list[Run] = []
-
-    def killing() -> None:
-        for runs in workers.train(grouped(TRIALS, 1), False):
-            done.extend(runs)
-            for pid in list(workers._executor._processes):
-                os.kill(pid, signal.SIGKILL)
-
-    try:
-        with pytest.raises(WorkerError, match="a worker process died"):
-            killing()
-    finally:
-        workers.close()
-    assert 1 <= len(done) < len(TRIALS)
 
 
 def test_a_goal_is_reached_at_the_same_step_in_whatever_parts_it_is_measured() -> None:
@@ -173,8 +153,8 @@ def test_ctrl_c_ends_the_workers() -> None:
     search.way = Way(False, 1, 2, 1, "two processes")
     runs = iter(search)
     next(runs)
-    assert search._workers is not None
-    pids = list(search._workers._executor._processes)
+    assert isinstance(search._crew, Workers)
+    pids = search._crew.processes
     runs.close()  # pyright: ignore[reportAttributeAccessIssue]
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and any(os.path.exists(f"/proc/{pid}/cmdline") and _alive(pid) for pid in pids):

@@ -53,18 +53,15 @@ def to_trial(run: Run, optimizers: Sequence[str]) -> "FrozenTrial":
     return trial
 
 
-def to_run(trial: "FrozenTrial") -> Run | None:
-    """The run that a trial keeps, equal to what was kept; None for a trial that is not finished, or not of a sweep.
+def to_run(number: int, data: Any) -> Run:
+    """The run that the trial of that number keeps as its attribute `RUN`, equal to what was kept.
 
-    Errors: ValueError if a run is kept there that has other fields.
+    Errors: ValueError if it has other fields.
     """
-    data: Any = trial.user_attrs.get(RUN)
-    if data is None or not trial.state.is_finished():
-        return None
     try:
         return Run(**{**data, "hyper": tuple(data["hyper"].items())})
     except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"trial {trial.number} has a run of another version of Stepwell: {error}") from error
+        raise ValueError(f"trial {number} has a run of another version of Stepwell: {error}") from error
 
 
 def distribution(name: str, value: Any, optimizers: Sequence[str]) -> "BaseDistribution | None":

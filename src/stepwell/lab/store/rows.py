@@ -2,7 +2,7 @@
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 SCHEMA = "v3.2.0.a"  # the revision of Optuna's schema that these statements are for
+FINISHED = ("COMPLETE", "PRUNED", "FAIL")
 TABLES = ("studies", "trials", "trial_params", "trial_values", "trial_user_attributes")
 
 
@@ -38,13 +39,17 @@ class Rows:
             return None
         return cls(storage.engine)
 
-    def insert(self, study: int, trials: "Sequence[FrozenTrial]") -> None:
+    def insert(self, study: int, wanted: "Callable[[Connection], Sequence[FrozenTrial]]") -> int:
         """Add finished trials to the study of that id; what is read of them is as if Optuna had added them.
 
-        Errors: those of SQLAlchemy; then nothing is added.
+        Args:
+            wanted: gives the trials, when no other process can add any; its connection is for reading.
+
+        Returns the number of the first of them. Errors: those of SQLAlchemy; then nothing is added.
         """
         with self.engine.connect() as connection, connection.begin():
             first = self._locked(connection, study)
+            trials = wanted(connection)
             ids = [
                 connection.execute(self.trials.insert().values(**_trial(study, number, trial))).inserted_primary_key
                 for number, trial in enumerate(trials, first)
@@ -57,6 +62,29 @@ class Rows:
             ):
                 if rows:
                     connection.execute(table.insert(), rows)
+        return first
+
+    def later(
+        self, study: int, key: str, known: int, connection: "Connection | None" = None
+    ) -> tuple[list[tuple[int, Any]], int]:
+        """The numbers of the finished trials from that one on, with their attribute of that name; and the next number.
+
+        Errors: those of SQLAlchemy.
+        """
+        from sqlalchemy import and_, select
+
+        if connection is None:
+            with self.engine.connect() as own:
+                return self.later(study, key, known, own)
+        trials, attributes = self.trials.c, self.attributes.c
+        both = self.trials.outerjoin(
+            self.attributes, and_(attributes.trial_id == trials.trial_id, attributes.key == key)
+        )
+        asked = select(trials.number, trials.state, attributes.value_json).select_from(both)
+        asked = asked.where(and_(trials.study_id == study, trials.number >= known)).order_by(trials.number)
+        rows = connection.execute(asked).all()
+        found = [(number, json.loads(text)) for number, state, text in rows if text and state in FINISHED]
+        return found, rows[-1].number + 1 if rows else known
 
     def _locked(self, connection: "Connection", study: int) -> int:
         """How many trials the study has, which no other process can add to until this transaction ends."""

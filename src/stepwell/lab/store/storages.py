@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepwell.lab.store import server
+
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, JournalStorage, RDBStorage
     from sqlalchemy import URL
@@ -68,12 +70,12 @@ def place(url: str | None) -> str:
 
 @contextlib.contextmanager
 def explained(url: str | None) -> Iterator[None]:
-    """Optuna says nothing inside, and what fails there is a `StoreError`."""
+    """Optuna says nothing inside, and what fails there is a `StoreError`; so is a server that does not answer."""
     from optuna.exceptions import OptunaError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _quiet():
+        with _quiet(), server.limited(url):
             yield
     except KeyError as error:  # Optuna's, for a study that was deleted
         raise StoreError(f"the storage {place(url)} has no such study any more") from error
@@ -81,7 +83,7 @@ def explained(url: str | None) -> Iterator[None]:
         cause = _root(error)
         name = getattr(cause, "sqlite_errorname", "")
         words = next((f"{words}: " for start, words in SQLITE.items() if name.startswith(start)), "")
-        raise StoreError(f"the storage {place(url)} fails: {words}{cause}") from error
+        raise StoreError(f"the storage {place(url)} fails: {words}{str(cause).strip()}") from error
 
 
 @contextlib.contextmanager
@@ -108,7 +110,7 @@ def _database(url: str, timeout: float) -> "RDBStorage":
     from sqlalchemy import NullPool
 
     parsed = _parsed(url)
-    options: dict[str, Any] = {"pool_pre_ping": True}  # a server may have been started anew since the last group
+    options: dict[str, Any] = server.options(url, parsed)
     if parsed.get_backend_name() == "sqlite":
         options = {"connect_args": {"timeout": timeout}}
         file = parsed.database or ":memory:"
@@ -116,7 +118,7 @@ def _database(url: str, timeout: float) -> "RDBStorage":
             options["poolclass"] = NullPool  # no connection is open across a fork
             if not file.startswith("file:"):
                 _look(Path(file), timeout)
-    literal = url.replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
+    literal = server.with_driver(url, parsed).replace("{", "{{").replace("}", "}}")  # Optuna takes it for a template
     for attempt in range(6):
         try:
             return RDBStorage(literal, engine_kwargs=dict(options))

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 from stepwell import rules
 from stepwell.lab.names import count
 from stepwell.lab.store import records, storages
-from stepwell.lab.store.rows import Rows
+from stepwell.lab.store.claims import Claims
+from stepwell.lab.store.log import Entry, Log
 from stepwell.lab.store.storages import StoreError, explained
 from stepwell.lab.trial import Run, Trial
 
 if TYPE_CHECKING:
     import optuna
     from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
 
 __all__ = ["SettingsError", "Store", "StoreError"]
 
@@ -33,6 +35,7 @@ class Store:
     flight; a journal may have the first runs of it. Several processes may add to one study.
 
     Attributes:
+        shared: whether other processes train the same sweep: then each claims what it trains, see `claims`.
         study: the study, for Optuna's tools. A trial's value is the loss, which is minimized; a run that diverged is
             a pruned trial. See `stepwell.lab.store.records`.
 
@@ -41,8 +44,7 @@ class Store:
     >>> store = Store.open(None, "digits", {"optimizers": ["adam", "momentum"]})
     >>> curve = {"step": [50, 100], "loss": [0.5, 0.25], "metric": []}
     >>> run = Run("adam", 1e-3, 0, 100, (), "done", 100, None, 0.25, None, 0.25, 0.01, curve)
-    >>> store.add([run])
-    >>> store.runs() == [run], store.study.best_value
+    >>> store.add([run]) == store.runs() == [run], store.study.best_value
     (True, 0.25)
     """
 
@@ -50,12 +52,21 @@ class Store:
         self.url, self.study, self.settings = url, study, settings
         self._storage = storage  # without the cache of the study's own, which would keep what failed to be written
         self._id = storage.get_study_id_from_name(study.study_name)
-        self._rows = Rows.of(storage)
-        self._kept: set[Trial] = set()
+        self._log = Log(storage, self._id, records.RUN)
+        self._found: dict[Trial, Run] = {}
+        self._said = 0  # of them, to whoever asks for later ones
+        self._timeout, self.shared = 30.0, False
 
     @classmethod
     def open(
-        cls, url: str | None, name: str, settings: dict[str, Any], *, resume: bool = False, timeout: float = 30.0
+        cls,
+        url: str | None,
+        name: str,
+        settings: dict[str, Any],
+        *,
+        resume: bool = False,
+        join: bool = False,
+        timeout: float = 30.0,
     ) -> "Store":
         """The study of that name, made if it is not there.
 
@@ -66,6 +77,8 @@ class Store:
             settings: what the sweep was asked for, as JSON can have it. "optimizers", if there, are the names that
                 the study tells Optuna it chooses from; by default all rules.
             resume: go on with a study that has runs; it must have been begun with equal settings.
+            join: share the study with the other processes that do so; it may have runs or not, and its settings, as
+                soon as it has any, must be equal ones.
             timeout: seconds to wait for another process that has locked the same file. A journal's lock that is still
                 there then was left by a process that died, and is removed.
 
@@ -80,6 +93,8 @@ class Store:
             import optuna
         except ImportError:
             raise StoreError("keeping runs needs Optuna: pip install 'stepwell[lab]'") from None
+        if join and url is None:
+            raise StoreError("processes share a study in a storage that they all have: a URL or a path; got none")
         storage = storages.opened(url, timeout)
         with explained(url):
             try:
@@ -87,8 +102,13 @@ class Store:
             except KeyError:  # there is none; by now another process may have made it
                 study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True)
             store = cls(url, study, storage, given)
+        store._timeout, store.shared = timeout, join
         store._begin(resume)
         return store
+
+    def claims(self) -> Claims:
+        """This process's part in a study that is shared, from now on. Errors: `StoreError` if the storage fails."""
+        return Claims(storages.opened(self.url, self._timeout), self.url, self.study.study_name)
 
     @staticmethod
     def names(url: str, begin: str, task: str, timeout: float = 30.0) -> list[str]:
@@ -110,34 +130,52 @@ class Store:
         Errors: `StoreError` if they cannot be read.
         """
         with explained(self.url):
-            trials = self._storage.get_all_trials(self._id, deepcopy=False)
-        try:
-            found = _first(run for trial in trials if (run := records.to_run(trial)))
-        except ValueError as error:
-            raise StoreError(f"{self}: {error}") from error
-        self._kept.update(found)
-        return list(found.values())
+            self._storage.get_study_user_attrs(self._id)  # which fails if the study is gone
+            self._learn(self._log.later())
+        self._said = len(self._found)
+        return list(self._found.values())
 
-    def add(self, runs: Sequence[Run]) -> None:
-        """Keep runs, but for those of a trial that this store has.
+    def later(self) -> list[Run]:
+        """The runs that have come since this, `runs` or `add` was last called, those of other processes too.
+
+        Errors: `StoreError` if they cannot be read.
+        """
+        said = self._said
+        return self.runs()[said:]
+
+    def add(self, runs: Sequence[Run]) -> list[Run]:
+        """Keep runs, but for those of a trial that the study has; what `later` would give then.
+
+        Of a trial that another process has added in the meantime it has that process's run.
 
         Errors: `StoreError` if they cannot be written; they can be added again later.
         """
-        new = _first(run for run in runs if run.trial not in self._kept)
+        new = _first(run for run in runs if run.trial not in self._found)
         optimizers = self.settings.get("optimizers") or list(rules.named)
         try:
             trials = {key: records.to_trial(run, optimizers) for key, run in new.items()}
         except (AttributeError, TypeError, ValueError) as error:
             raise StoreError(f"{self}: a run has a number that cannot be kept: {error}") from error
+
+        def absent(entries: "list[Entry]") -> "list[FrozenTrial]":
+            self._learn(entries)
+            return [trial for key, trial in trials.items() if key not in self._found]
+
         with explained(self.url):
             self._check_settings()
-            if self._rows:
-                self._rows.insert(self._id, list(trials.values()))
-                self._kept.update(trials)
-            else:
-                for key, trial in trials.items():
-                    self._storage.create_new_trial(self._id, trial)
-                    self._kept.add(key)
+            self._log.add(absent)
+        for key, run in new.items():
+            self._found.setdefault(key, run)
+        said, self._said = self._said, len(self._found)
+        return list(self._found.values())[said:]
+
+    def _learn(self, entries: "Iterable[Entry]") -> None:
+        try:
+            for number, data in entries:
+                run = records.to_run(number, data)
+                self._found.setdefault(run.trial, run)
+        except ValueError as error:
+            raise StoreError(f"{self}: {error}") from error
 
     def __str__(self) -> str:
         return f"study {self.study.study_name!r} in {storages.place(self.url)}"
@@ -147,14 +185,15 @@ class Store:
         from optuna.study import StudyDirection
 
         with explained(self.url):
-            ours = SETTINGS in self.study.user_attrs or not self._storage.get_n_trials(self._id)
+            begun = SETTINGS in self.study.user_attrs
+            ours = begun or not self._storage.get_n_trials(self._id)
             directions = self.study.directions
         if not ours or directions != [StudyDirection.MINIMIZE]:
             raise StoreError(f"{self} is not a sweep's; {ANOTHER}")
-        if not (runs := self.runs()):
+        if not (runs := self.runs()) and not (begun and self.shared):
             with explained(self.url):
                 self.study.set_user_attr(SETTINGS, self.settings)
-        elif not resume:
+        elif not resume and not self.shared:
             raise StoreError(f"{self} has {count(len(runs), 'run')}: resume goes on with it; {ANOTHER}")
         else:
             self._check_settings()

@@ -102,8 +102,13 @@ class Sampled(Strategy):
 
 
 def _settings(params: Mapping[str, float]) -> dict[str, float]:
-    """Hyperparameters of what was drawn."""
-    return {name.removeprefix("1-"): 1 - value if name.startswith("1-") else value for name, value in params.items()}
+    """Hyperparameters of what was drawn, to six digits: so machines whose logarithms differ in the last bit agree.
+
+    >>> _settings({"lr": 0.00123456789, "1-beta1": 0.0987654321})
+    {'lr': 0.00123457, 'beta1': 0.901235}
+    """
+    drawn = {name.removeprefix("1-"): 1 - x if name.startswith("1-") else x for name, x in params.items()}
+    return {name: float(f"{value:.6g}") for name, value in drawn.items()}
 
 
 class _quiet:

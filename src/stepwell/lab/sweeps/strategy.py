@@ -1,6 +1,7 @@
 """What is tried: a pure function from the runs that are done to the trials that are still to do.
 
-So a search that was stopped goes on wherever it stood, with whatever was done, and repeats nothing.
+So a search that was stopped goes on wherever it stood, with whatever was done, and repeats nothing; and processes that
+share one propose the same. The order of what is done does not matter, since each has it in its own.
 """
 
 import math

@@ -27,6 +27,8 @@ def sweep(
     storage: str | None = None,
     study: str = "",
     resume: bool = False,
+    join: bool = False,
+    ray: str | None = None,
     progress: Callable[[Run], object] | None = None,
 ) -> Results:
     """Train a task with each optimizer, at a grid of learning rates around its own, with some seeds; rank them.
@@ -50,10 +52,15 @@ def sweep(
             "sqlite:///study.db", or a path ending in .log; None: in memory.
         study: the study's name; empty: the task's.
         resume: go on with a study that there is; nothing of it is done again.
+        join: share the study with the other processes that do so, on this machine or others: each trains what no other
+            does, all have the results of all, and what one that was killed had begun is done by the others.
+        ray: the address of a cluster of Ray, as `ray.init` takes it, whose processors train the groups; "local": Ray on
+            this machine, with as many processes as `workers` says; None: without Ray.
         progress: called with each run as it ends.
 
     Errors: ValueError for an unknown optimizer or sampler, and a count below 1; `TaskError` (a ValueError) for a task
-        that cannot be trained; `StoreError` for a storage that cannot be used.
+        that cannot be trained; `StoreError` for a storage that cannot be used, or fails later; `WorkerError` for a
+        group at which workers died several times, and for a cluster that is not there.
 
     >>> import torch
     >>> from stepwell.lab import sweep
@@ -64,10 +71,11 @@ def sweep(
     >>> results.ranking()[0].optimizer, len(results.runs) >= 12
     ('gradient_descent', True)
     """
-    options = {"halving": halving, "trials": trials, "sampler": sampler}
+    options = {"halving": halving, "trials": trials, "sampler": sampler, "ray": ray}
     search = Search(task, optimizers, rates, seeds, epochs, workers, **options)
-    if storage is not None:
-        search.keep_in(Store.open(storage, study or task.name, search.settings(), resume=resume))
+    if storage is not None or join:
+        store = Store.open(storage, study or task.name, search.settings(), resume=resume, join=join)
+        search.keep_in(store)
     results = Results.of(search)
     for run in results.gather(search):
         if progress is not None:

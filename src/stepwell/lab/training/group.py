@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from stepwell.lab.batches import TaskError
 from stepwell.lab.candidates import Candidate
+from stepwell.lab.names import count
 from stepwell.lab.task import Task
 from stepwell.lab.training.drive import Tell, drive
 from stepwell.lab.training.memory import kept
@@ -42,11 +43,24 @@ def grouped(trials: Sequence[Trial], size: int) -> list[list[Trial]]:
         together.setdefault((trial.steps, trial.seed), []).append(trial)
     groups = []
     for each in together.values():
-        count = -(-len(each) // size)
-        ordered = sorted(each, key=lambda t: t.optimizer) if count > 1 else each
-        cuts = [len(ordered) * k // count for k in range(count + 1)]
+        parts = -(-len(each) // size)
+        ordered = sorted(each, key=lambda t: t.optimizer) if parts > 1 else each
+        cuts = [len(ordered) * k // parts for k in range(parts + 1)]
         groups += [ordered[low:high] for low, high in itertools.pairwise(cuts)]
     return groups
+
+
+def called(group: Sequence[Trial]) -> str:
+    """A group in a message: its optimizers, its rates, its seed and the length of its runs.
+
+    >>> called([Trial("adam", 1e-3, 2, 50), Trial("lion", 1e-4, 2, 50)])
+    '2 runs of adam, lion at learning rates of 0.0001 to 0.001, seed 2, 50 steps'
+    """
+    first, names = group[0], ", ".join(dict.fromkeys(trial.optimizer for trial in group))
+    low, high = min(trial.lr for trial in group), max(trial.lr for trial in group)
+    rates = f"at a learning rate of {low:g}" if low == high else f"at learning rates of {low:g} to {high:g}"
+    runs = "" if len(group) == 1 else f"{len(group)} runs of "
+    return f"{runs}{names} {rates}, seed {first.seed}, {count(first.steps, 'step')}"
 
 
 def train_group(

@@ -44,12 +44,17 @@ def check(task: Task, candidates: Mapping[str, Candidate], trial: Trial) -> None
 
 
 def measured(
-    task: Task, candidates: Mapping[str, Candidate], trials: Sequence[Trial], workers: int | None = None
+    task: Task,
+    candidates: Mapping[str, Candidate],
+    trials: Sequence[Trial],
+    workers: int | None = None,
+    elsewhere: bool = False,
 ) -> Way:
     """The quickest way to train these trials, found by a few steps of each.
 
     Args:
         workers: processes, at most; None: one for each processor.
+        elsewhere: whether they are to be trained in other processes in any case.
     """
     most = pool.cores() if workers is None else workers
     if processes.portable(task, candidates):
@@ -62,10 +67,16 @@ def measured(
     one_seed = [t for t in trials if (t.seed, t.steps) == (trials[0].seed, trials[0].steps)]
     one_seed = [t for t in one_seed if not refusal([candidates[t.optimizer]])] or one_seed  # train_group has the others
     if reason := unstackable(task, candidates, one_seed):
-        found = min(ways, key=lambda each: each[0])[1]
+        found = _quickest(ways, elsewhere)
         return replace(found, reason=f"{found.reason}: {reason}")
     ways += _stacked_ways(task, candidates, one_seed, len(trials), most, alone)
-    return min(ways, key=lambda each: each[0])[1]
+    return _quickest(ways, elsewhere)
+
+
+def _quickest(ways: Sequence[tuple[float, Way]], elsewhere: bool) -> Way:
+    """The way with the least seconds, of those in other processes if there is any and it has to be one."""
+    some = [each for each in ways if each[1].workers > 1] if elsewhere else []
+    return min(some or ways, key=lambda each: each[0])[1]
 
 
 def _in_processes(seconds: float, way: Way, groups: int) -> list[tuple[float, Way]]:

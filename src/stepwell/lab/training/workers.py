@@ -1,4 +1,4 @@
-"""Worker processes: one task, one thread each, group after group.
+"""Worker processes of this machine: one task, one thread each, group after group.
 
 Loky's processes need no `if __name__ == "__main__":` around a script, and take functions of a notebook.
 """
@@ -9,12 +9,13 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from stepwell.lab.candidates import Candidate
 from stepwell.lab.task import Task
+from stepwell.lab.training.crew import Crew, Group, Lost
 from stepwell.lab.training.group import train_group
 from stepwell.lab.trial import Run, Trial
 
@@ -59,40 +60,66 @@ def work(trials: Sequence[Trial], stacked: bool) -> list[Run]:
     return train_group(task, candidates, trials, stacked)
 
 
-class Workers:
-    """Processes that train groups: made when the first comes, ended by `close`, with whatever they are at.
+class Workers(Crew):
+    """Processes of this machine: made when they are needed, ended by `close`, with whatever they are at.
 
-    Errors: `WorkerError` when one of them dies.
+    Each is a pool of its own, so that one that dies takes no other's work with it, and it is known which group it had.
     """
 
     def __init__(self, task: Task, candidates: Mapping[str, Candidate], count: int):
         self.content, self.count = packed(task, candidates), count
-        self._executor: Any = None
+        self._idle: list[Any] = []
+        self._at_work: dict[Future[list[Run]], Any] = {}
 
-    def train(self, groups: Sequence[Sequence[Trial]], stacked: bool) -> Iterator[list[Run]]:
-        """The runs of each group, as they end."""
-        from loky import ProcessPoolExecutor, process_executor
+    def submit(self, group: Group, stacked: bool) -> "Future[list[Run]]":
+        from loky import process_executor
 
-        self._executor = self._executor or ProcessPoolExecutor(self.count, initializer=begin, initargs=(self.content,))
+        with uninterrupted():  # a worker is born as deaf to Ctrl-C as its parent is then
+            while self._idle:
+                pool = self._idle.pop()
+                try:
+                    job = pool.submit(work, group, stacked)
+                except process_executor.BrokenProcessPool:  # it died with nothing to do
+                    _end(pool)
+                else:
+                    self._at_work[job] = pool
+                    return job
+            pool = process_executor.ProcessPoolExecutor(1, initializer=begin, initargs=(self.content,))
+            job = pool.submit(work, group, stacked)
+            self._at_work[job] = pool
+            return job
+
+    def wait(self, jobs: "Sequence[Future[list[Run]]]", seconds: float | None) -> "Iterable[Future[list[Run]]]":
+        return wait(jobs, seconds, FIRST_COMPLETED).done
+
+    def result(self, job: "Future[list[Run]]") -> list[Run]:
+        from loky import process_executor
+
+        pool = self._at_work.pop(job)
         try:
-            with uninterrupted():  # a worker is born as deaf to Ctrl-C as its parent is then
-                pending: set[Future[list[Run]]] = {self._executor.submit(work, group, stacked) for group in groups}
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in sorted(done, key=lambda each: each.exception() is not None):  # what failed, last
-                    yield future.result()
+            runs = job.result()
         except process_executor.BrokenProcessPool as error:
-            raise WorkerError(f"a worker process died: {error}") from error
+            _end(pool)
+            raise Lost(str(error).replace("\n", " ")) from error
+        except BaseException:
+            self._idle.append(pool)
+            raise
+        self._idle.append(pool)
+        return runs
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the processes."""
+        return [pid for pool in [*self._idle, *self._at_work.values()] for pid in pool._processes]
 
     def close(self) -> None:
-        """End the processes."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, kill_workers=True)
-            self._executor = None
+        for pool in [*self._idle, *self._at_work.values()]:
+            _end(pool)
+        self._idle, self._at_work = [], {}
 
 
-class WorkerError(RuntimeError):
-    """A worker process ended before its work did: it was killed, or there was too little memory."""
+def _end(pool: Any) -> None:
+    pool.shutdown(wait=True, kill_workers=True)
 
 
 @contextlib.contextmanager
