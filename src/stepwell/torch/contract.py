@@ -56,6 +56,7 @@ class Contract(torch.optim.Optimizer):
         self._zero_after = False  # a gradient that several parameters share is zeroed when all have read it
         self._plan: Plan | None = None
         self._swapped = False
+        self._whole_step = dict(whole_step)
         super().__init__(params, defaults)
         self.register_state_dict_post_hook(lambda _, packed: state.plain(packed))
 
@@ -83,6 +84,7 @@ class Contract(torch.optim.Optimizer):
         if isinstance(group.get("params"), Iterator):
             group["params"] = list(group["params"])
         checks.distinct(group)
+        checks.of_the_whole(self._whole_step, group)
         checks.group(self, group)
         if callable(group.get("lr")):
             group |= {state.SCHEDULE: group["lr"], state.UPDATES: 0, "lr": rate_at(group["lr"], 0)}
@@ -128,7 +130,7 @@ class Contract(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         self._outside_swap("copying the optimizer")
         self.flush()
-        own = ("_clip_norm", "_ema", "_zero", "_check_finite", "_zero_after", "sparse")
+        own = ("_clip_norm", "_ema", "_zero", "_check_finite", "_zero_after", "_whole_step", "sparse")
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, values: dict[str, Any]) -> None:

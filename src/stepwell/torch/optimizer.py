@@ -13,9 +13,10 @@ from stepwell.kernels import Stages
 from stepwell.kernels.norm import clip_factor
 from stepwell.rule import Rule
 from stepwell.schedules import rate_at
-from stepwell.torch import checks, state
+from stepwell.torch import checks, sharding, state
 from stepwell.torch.contract import Contract, Group
 from stepwell.torch.plan import Plan
+from stepwell.torch.sharding import Shares
 
 
 class Optimizer(Contract):
@@ -57,18 +58,25 @@ class Optimizer(Contract):
             with torch.enable_grad():
                 loss = closure()
         self._outside_swap("step()")
+        if not self.state and sharding.only_state_is_wanted():
+            return self._begun(loss)
         found_inf = getattr(self, "found_inf", None)
         if found_inf is not None and float(found_inf):
             return self._skipped(loss)
-        plan = self._prepared()
         threads = torch.get_num_threads()
-        for loose in plan.loose:
-            loose.check()
-        for table in plan.tables:
-            table.merge(threads)
-        if found_inf is not None and not plan.rows_are_finite(threads):
-            return self._skipped(loss)  # finite values of one row may add up to infinity
-        scale = self._gradient_scale(plan, threads)
+        try:
+            plan = self._prepared()
+            for loose in plan.loose:
+                loose.check()
+            for table in plan.tables:
+                table.merge(threads)
+        except Exception as error:
+            self._tell(error)
+            raise
+        scale = self._gradient_scale(plan, threads, scaled=found_inf is not None)
+        if scale is None:
+            return self._skipped(loss)
+        plan.shares.count_change()
         for k, group in enumerate(self.param_groups):
             plan.set_scalars(k, self._scalars(group, plan.signatures[k], scale))
         for batch in plan.batches:
@@ -79,12 +87,19 @@ class Optimizer(Contract):
             table.run(plan.values[table.group] or [], threads)
         if self._ema is not None:
             plan.average_resting(self._ema)
-        if self._zero_after:
+        if self._zero_after or (self._zero and plan.shares.moved):
             self.zero_grad(set_to_none=False)
         plan.let_go()
         for group in self.param_groups:
             if group.get(state.SCHEDULE) is not None:
                 group[state.UPDATES] += 1
+        return loss
+
+    def _begun(self, loss: Any) -> Any:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    state.ready(self, p, group, *self._signature(group, amp=False))
         return loss
 
     def _skipped(self, loss: Any) -> Any:
@@ -123,16 +138,24 @@ class Optimizer(Contract):
         super().zero_grad(set_to_none)
 
     def _prepared(self) -> Plan:
+        plan = self._plan if self._plan is not None and self._plan.is_of(self) else None
+        shares = Shares(self.param_groups) if plan is None else plan.shares
+        shares.take_gradients()
+        plan = self._planned(plan, shares)
+        if self._zero and not self._zero_after and plan.held is None and plan.shares_gradients:
+            self._zero_after = True
+            plan = self._planned(plan, shares)
+        return plan
+
+    def _planned(self, plan: Plan | None, shares: Shares) -> Plan:
+        """The plan, if it is good for the gradients that the shares have taken; else another."""
         amp = getattr(self, "grad_scale", None) is not None
         signatures = [self._signature(group, amp) for group in self.param_groups]
-        if self._plan is None or not self._plan.still_holds(self, signatures):
+        if plan is None or not plan.still_holds(signatures):
             self._plan = None
-            checks.gradients(self, finite=self._check_finite)
-            self._plan = Plan(self, signatures)
-        if self._zero and not self._zero_after and self._plan.held is None and self._plan.shares_gradients:
-            self._zero_after = True
-            return self._prepared()
-        return self._plan
+            checks.gradients(shares.params, finite=self._check_finite)
+            self._plan = plan = Plan(self, signatures, shares)
+        return plan
 
     def _signature(self, group: Group, amp: bool) -> tuple[Rule, Stages]:
         rule = self.rule_of(group)
@@ -140,15 +163,41 @@ class Optimizer(Contract):
         scale = amp or bool(group["maximize"]) or self._clip_norm is not None
         return rule, _stages(scale, decay, self._ema is not None, self._zero and not self._zero_after)
 
-    def _gradient_scale(self, plan: Plan, threads: int) -> float:
-        """The factor on all gradients: 1 / the loss scale, and clipping; checks them first if asked."""
-        if self._check_finite and not plan.all_finite(threads):
+    def _gradient_scale(self, plan: Plan, threads: int, scaled: bool) -> float | None:
+        """The factor on all gradients: 1 / the loss scale, and clipping; checks them first if asked.
+
+        None where a loss was scaled and finite values of one row add up to infinity: the step is left out.
+        """
+        skip = scaled and not plan.rows_are_finite(threads)
+        odd = self._check_finite and not plan.all_finite(threads)
+        squares = {} if self._clip_norm is None else plan.squares(threads)
+        if plan.shares.agreement is not None and self._settles:
+            total, (skip, odd, elsewhere) = plan.shares.agreement.settle(squares, skip, odd, False)
+            if elsewhere:
+                raise RuntimeError(sharding.ELSEWHERE)
+        else:
+            total = squares.get(None, 0.0)
+        if skip:
+            return None
+        if odd:
             raise FloatingPointError(checks.FINITE)
         amp = getattr(self, "grad_scale", None)
         scale = 1.0 if amp is None else 1.0 / float(amp)
         if self._clip_norm is not None:
-            scale *= clip_factor(scale * math.sqrt(plan.sum_of_squares(threads)), self._clip_norm)
+            scale *= clip_factor(scale * math.sqrt(total), self._clip_norm)
         return scale
+
+    @property
+    def _settles(self) -> bool:
+        """Whether a step of sharded parameters asks all processes for something."""
+        return self._clip_norm is not None or self._check_finite or getattr(self, "found_inf", None) is not None
+
+    def _tell(self, error: Exception) -> None:
+        """Let the processes that wait for this one's share know that it has none to give."""
+        agreement = Shares(self.param_groups).agreement if self._settles else None
+        if agreement is not None:
+            odd = isinstance(error, FloatingPointError)
+            agreement.settle({}, False, odd, not odd)
 
     def _scalars(self, group: Group, signature: tuple[Rule, Stages], scale: float) -> list[float]:
         """The scalars of a group in its kernel's order: the rule's hyperparameters, then those of the stages."""

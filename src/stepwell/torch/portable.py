@@ -124,7 +124,10 @@ def _hyper(optimizer: "Contract", group: "Group") -> dict[str, float]:
 
 def _entry(optimizer: "Contract", p: Tensor, group: "Group") -> Entry:
     if hasattr(p, "full_tensor") or p.is_meta:
-        raise TypeError(f"a checkpoint holds whole parameters; got a {type(p).__name__} on {p.device}, shape {p.shape}")
+        raise TypeError(
+            f"a checkpoint holds whole parameters; got a {type(p).__name__} on {p.device}, shape {tuple(p.shape)} "
+            "(torch.distributed.checkpoint saves what is sharded)"
+        )
     rule, value = optimizer.rule_of(group), _array(p)
     if optimizer.state.get(p, {}).get(STEP) is None:
         hyper = optimizer.hyperparameters(group)

@@ -9,6 +9,7 @@ from torch import Tensor
 from stepwell.kernels import Stages, cpu
 from stepwell.kernels.trace import Program
 from stepwell.rule import Rule
+from stepwell.torch import sharding
 from stepwell.torch.eager import HALF
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
     """The state of `p` under the rule's names, with its step; what is missing is made at its start."""
     state = optimizer.state[p]
     program = cpu.program(rule, stages)
+    if program.by_rows and sharding.splits_rows(p):
+        raise ValueError(
+            f"{rule.name} needs whole rows; the parameter of shape {tuple(p.shape)} is {sharding.said(p)}, its last "
+            "axis, along which rows lie, in parts"
+        )
     named: dict[str, Tensor] = {}
     wanted = {s: optimizer.state_names.get(s, s) for s in rule.state}
     taken_over = any(state.get(name) is not None for name in wanted.values())
@@ -59,6 +65,8 @@ def form(p: Tensor, program: Program, name: str) -> tuple[tuple[int, ...], torch
 def room(p: Tensor, program: Program, name: str) -> Tensor:
     """An unfilled tensor of that form, on the device of `p` and in its order in memory."""
     shape, dtype = form(p, program, name)
+    if name in program.row_state and sharding.is_sharded(p):
+        return sharding.room(p, program, name, shape, dtype)
     if name in program.row_state:
         return p.detach().new_empty(shape, dtype=dtype)
     return torch.empty_like(p, dtype=dtype, memory_format=torch.preserve_format, requires_grad=False)
@@ -90,11 +98,16 @@ def _as_array(state: dict[str, Any], key: str, p: Tensor, program: Program, name
             f"the state {key} has shape {tuple(value.shape)}; its parameter has {of(p, shape)}. A parameter that "
             "changes its shape needs new state (delete optimizer.state[p])"
         )
-    if value.dtype != dtype or value.device != p.device or value.stride() != p.stride():
+    sharding.refuse_placement(f"the state {key}", value, p)
+    if value.dtype != dtype or value.device != p.device or _strides(value) != _strides(p):
         like = room(p, program, name)
-        if value.dtype != dtype or value.device != p.device or value.stride() != like.stride():
+        if value.dtype != dtype or value.device != p.device or _strides(value) != _strides(like):
             state[key] = like.copy_(value)
     return state[key]
+
+
+def _strides(x: Tensor) -> tuple[int, ...]:
+    return sharding.share_of(x).stride()
 
 
 def of(p: Tensor, shape: tuple[int, ...]) -> str:
@@ -105,7 +118,9 @@ def of(p: Tensor, shape: tuple[int, ...]) -> str:
 def plain(packed: dict[str, Any]) -> dict[str, Any]:
     """A state dict of plain dictionaries and numbers, which every loader of torch accepts."""
     packed["state"] = {index: dict(entry) for index, entry in packed["state"].items()}
-    packed["param_groups"] = [{k: v for k, v in group.items() if k != SCHEDULE} for group in packed["param_groups"]]
+    packed["param_groups"] = [
+        {**group, **{k: None for k in (SCHEDULE,) if k in group}} for group in packed["param_groups"]
+    ]
     return packed
 
 
