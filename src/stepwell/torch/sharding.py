@@ -35,6 +35,24 @@ def shares_of(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: share_of(x) for name, x in state.items()}
 
 
+def gradient_of_share(p: Any, g: Tensor) -> Tensor:
+    """What `p.grad` takes for a DTensor `p` whose share of the gradient on this process is `g`, dense or sparse.
+
+    Autograd makes no sparse gradient of a DTensor. Whoever looks rows of one up in its share hands theirs over so.
+
+    Raises:
+        TypeError: `p` is no DTensor.
+        ValueError: `g` has another shape than the share of `p`.
+    """
+    from torch.distributed.tensor import DTensor
+
+    if not is_sharded(p):
+        raise TypeError(f"p must be a DTensor; got {said(p)}")
+    if g.shape != p._local_tensor.shape:
+        raise ValueError(f"g must have the share's shape, {tuple(p._local_tensor.shape)}; got {tuple(g.shape)}")
+    return DTensor(g, p._spec, requires_grad=False)  # pyright: ignore[reportCallIssue]
+
+
 def settled(local: Any) -> Tensor:
     """A share whose communication has ended."""
     return local.wait() if hasattr(local, "trigger_wait") else local
