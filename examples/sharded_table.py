@@ -40,7 +40,8 @@ class ShardedEmbedding(nn.Module):
         self.count, self.mesh = len(table), mesh
         self.block = -(-len(table) // mesh.size())
         self.weight = nn.Parameter(distribute_tensor(table, mesh, [Shard(0)]))
-        self.rows = self.weight.detach().to_local().requires_grad_()  # autograd adds up their sparse gradient
+        own: Any = self.weight.detach()
+        self.rows = own.to_local().requires_grad_()  # over the same memory; autograd adds up their sparse gradient
         self.rows.register_post_accumulate_grad_hook(self._hand_over)
         self.catch_up: Callable[[Tensor, Tensor], None] = lambda weight, rows: None
 

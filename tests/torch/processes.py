@@ -13,8 +13,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
-LIMIT = 60.0  # seconds after which a process counts as hung
-PATIENCE = timedelta(seconds=20)  # of a process that waits for another one
+LIMIT = 150.0  # seconds after which a process counts as hung
+MOMENT = 0.5
+PATIENCE = timedelta(seconds=100)  # of a process that waits for another one
 
 needs_processes = pytest.mark.skipif(
     not dist.is_available() or not dist.is_gloo_available() or "fork" not in multiprocessing.get_all_start_methods(),
@@ -30,20 +31,28 @@ def found_by(count: int, target: Callable[..., Any], *args: Any, limit: float = 
     return [value for _, value in ends]
 
 
-def outcomes(count: int, target: Callable[..., Any], *args: Any, limit: float = LIMIT) -> list[tuple[str, Any]]:
-    """How each process ended: ("found", what it returned), ("failed", its traceback), ("died", its exit code)."""
+def outcomes(
+    count: int, target: Callable[..., Any], *args: Any, limit: float = LIMIT, patience: timedelta = PATIENCE,
+    lost: int | None = None,
+) -> list[tuple[str, Any]]:  # fmt: skip
+    """How each process ended: ("found", what it returned), ("failed", its traceback), ("died", its exit code).
+
+    Nobody waits for the one that is `lost`, but for a moment.
+    """
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
         pipes = [context.Pipe(duplex=False) for _ in range(count)]
-        children = [
-            context.Process(target=_work, args=(rank, count, folder, pipes[rank][1], target, args), daemon=True)
-            for rank in range(count)
-        ]
+        given = [(rank, count, folder, patience, pipes[rank][1], target, args) for rank in range(count)]
+        children = [context.Process(target=_work, args=each, daemon=True) for each in given]
         for child, (_, sender) in zip(children, pipes, strict=True):
             child.start()
             sender.close()  # so that the pipe of a process that dies ends
         try:
-            return [_end(child, receiver, limit) for child, (receiver, _) in zip(children, pipes, strict=True)]
+            found = {
+                rank: _end(children[rank], pipes[rank][0], MOMENT if rank == lost else limit)
+                for rank in sorted(range(count), key=lambda rank: rank == lost)
+            }
+            return [found[rank] for rank in range(count)]
         finally:
             for child in children:
                 child.kill()
@@ -61,11 +70,12 @@ def _end(child: Any, receiver: Connection, limit: float) -> tuple[str, Any]:
 
 
 def _work(
-    rank: int, count: int, folder: str, sender: Connection, target: Callable[..., Any], args: tuple[Any, ...]
-) -> None:
+    rank: int, count: int, folder: str, patience: timedelta, sender: Connection, target: Callable[..., Any],
+    args: tuple[Any, ...],
+) -> None:  # fmt: skip
     torch.set_num_threads(1)
     store = dist.FileStore(os.path.join(folder, "store"), count)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=patience)
     try:
         sender.send(("found", target(rank, *args)))
         dist.barrier()

@@ -22,7 +22,7 @@ ELSEWHERE = "another process refused its gradients or state, and says why there;
 
 def is_sharded(x: Any) -> bool:
     """Whether a tensor is a DTensor; nobody has one who has not loaded the module of that class."""
-    return "torch.distributed.tensor" in sys.modules and hasattr(x, "device_mesh") and isinstance(x, Tensor)
+    return isinstance(x, getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", ()))
 
 
 def share_of(x: Any) -> Any:

@@ -8,7 +8,18 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, init_device_mesh
 
 import stepwell.torch as door
-from tests.torch.distributed.training import RATE, STEPS, assert_equal, batch, loss, network, train, weights, whole
+from tests.torch.distributed.training import (
+    RATE,
+    STEPS,
+    assert_equal,
+    batch,
+    loss,
+    network,
+    share,
+    train,
+    weights,
+    whole,
+)
 from tests.torch.processes import found_by, needs_processes
 
 pytestmark = [needs_processes, pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")]
@@ -25,7 +36,8 @@ def sharded(model: torch.nn.Module, shape: tuple[int, ...]) -> torch.nn.Module:
     for layer in model.children():
         if list(layer.parameters()):
             fully_shard(layer, mesh=mesh)
-    return fully_shard(model, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
 
 
 def in_all_ways(rank: int, count: int) -> list[Any]:
@@ -39,7 +51,7 @@ def under_fsdp(rank: int, count: int, name: str, shape: tuple[int, ...]) -> Any:
     assert not optimizer._plan.loose, "the kernel should take every share"
     assert [len(each.parameters) for each in optimizer._plan.batches] == [6]
     assert all(isinstance(entry["ema"], DTensor) for entry in optimizer.state.values())
-    return weights(model), state_of(optimizer), {p.to_local().numel() for p in model.parameters()}
+    return weights(model), state_of(optimizer), {share(p).numel() for p in model.parameters()}
 
 
 def state_of(optimizer: torch.optim.Optimizer) -> list[Any]:

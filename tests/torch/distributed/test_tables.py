@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import stepwell.torch as door
 from stepwell.torch.sharding import gradient_of_share
-from tests.torch.distributed.training import RATE, STEPS, assert_equal, weights, whole
+from tests.torch.distributed.training import RATE, STEPS, assert_equal, share, weights, whole
 from tests.torch.processes import found_by, needs_processes
 from tests.torch.sparse import coo, double
 
@@ -161,16 +161,15 @@ def outside(rank: int) -> list[str]:
     optimizer = door.SGD([p], lr=1.0, clip_norm=100.0)
     said = []
     for row in (1, 3):  # of the three of each process
-        before = p.detach().to_local().clone()  # pyright: ignore[reportAttributeAccessIssue]
-        share = coo([[row if rank else 0]], torch.ones(1, 2), (3, 2), check=False)
-        p.grad = gradient_of_share(p, share)
+        before = share(p)
+        p.grad = gradient_of_share(p, coo([[row if rank else 0]], torch.ones(1, 2), (3, 2), check=False))
         try:
             optimizer.step()
         except (IndexError, RuntimeError) as error:
             said.append(str(error))
-            assert torch.equal(p.detach().to_local(), before)  # pyright: ignore[reportAttributeAccessIssue]
+            assert torch.equal(share(p), before)
         else:
-            assert before[1 if rank else 0, 0] - p.detach().to_local()[1 if rank else 0, 0] == 1.0  # pyright: ignore[reportAttributeAccessIssue]
+            assert (before - share(p))[rank].tolist() == [1.0, 1.0]
     return said
 
 

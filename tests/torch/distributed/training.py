@@ -54,6 +54,11 @@ def whole(x: Any) -> Tensor:
     return (x.full_tensor() if isinstance(x, DTensor) else x).detach().clone()
 
 
+def share(x: Any) -> Tensor:
+    """A copy of the part of a DTensor that this process has."""
+    return x.detach().to_local().clone()
+
+
 def weights(model: torch.nn.Module) -> list[Any]:
     """The parameters' numbers, in a form that goes through a pipe."""
     return [whole(p).numpy() for p in model.parameters()]
