@@ -166,9 +166,11 @@ class Shares:
                 continue
             try:
                 local = g._local_tensor if getattr(g, "_spec", None) is p._spec else self._moved(p, g)
-                stand_in.grad = local if type(local) is Tensor else settled(local)
             except (TypeError, ValueError) as error:
                 wrong = wrong or error
+                continue
+            try:
+                stand_in.grad = local if type(local) is Tensor else settled(local)
             except RuntimeError as error:  # torch's own, of shapes, dtypes and devices
                 wrong = wrong or ValueError(f"a gradient's share does not fit that of its parameter: {error}")
         if wrong is not None:
@@ -239,6 +241,6 @@ class Agreement:
 
 def _groups(mesh: Any) -> list[Any]:
     """The process groups over which a sum runs through the mesh."""
-    if mesh.size() == torch.distributed.get_world_size():
+    if mesh.size() == torch.distributed.get_world_size() > 1:
         return [None]  # that of all processes
     return [group for group, size in zip(mesh.get_all_groups(), mesh.shape, strict=True) if size > 1]

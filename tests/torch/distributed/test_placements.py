@@ -1,5 +1,6 @@
 """DTensors placed by hand: norms count each element once, gradients may lie otherwise, and refusals reach everyone."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,6 +77,33 @@ def test_each_element_counts_once(way: str) -> None:
     expected = alone(clipped)
     for found in found_by(torch.Size(WAYS[way][0]).numel(), by_hand, way):
         assert_equal(found, expected)
+
+
+def on_four_of_five(rank: int) -> Any:
+    mesh = DeviceMesh("cpu", [[0, 1], [2, 3]])
+    if rank == 4:
+        return None
+    places = [[Replicate(), Shard(0)], [Shard(0), Replicate()], [Shard(0), Shard(1)], [Shard(0), Shard(0)], None]
+    ps = [torch.nn.Parameter(placed(torch.ones(s).double(), mesh, x)) for s, x in zip(SHAPES, places, strict=True)]
+    optimizer = clipped(ps)
+    for step in range(4):
+        for k, (p, x) in enumerate(zip(ps, places, strict=True)):
+            p.grad = placed(grown(SHAPES[k], step, k), mesh, x)
+        if step == 3 and rank == 1:
+            ps[4].grad = ps[4].grad * float("nan")  # pyright: ignore[reportOptionalOperand]
+        try:
+            optimizer.step()
+        except FloatingPointError:
+            return [whole(x).numpy() for p in ps for x in (p, optimizer.state[p]["ema"], optimizer.state[p]["exp_avg"])]
+    return None
+
+
+def test_a_mesh_need_not_have_all_processes() -> None:
+    expected = alone(clipped, steps=3, gaps=False)
+    *found, beside = found_by(5, on_four_of_five)
+    assert beside is None
+    for each in found:
+        assert_equal(each, expected)
 
 
 def test_one_process_is_torchs_own() -> None:
@@ -276,8 +304,32 @@ def held(rank: int) -> Any:
         found.append(whole(p)[rank].item())
     assert len(plans) == 1
     optimizer.zero_grad()
-    assert all(x.grad is None for *_, x in optimizer._plan.shares.sharded)  # pyright: ignore[reportOptionalMemberAccess]
+    (own,) = [x for *_, x in optimizer._plan.shares.sharded]  # pyright: ignore[reportOptionalMemberAccess]
+    assert own.grad is None
+    p.grad = distribute_tensor(torch.ones(4), mesh, [Shard(0)])
+    optimizer.step()
+    share = weakref.ref(p.grad._local_tensor)  # pyright: ignore[reportAttributeAccessIssue]
+    p.grad = None
+    assert share() is None, "a gradient that the user has let go should be gone"
     return found
+
+
+def replaced(rank: int) -> Any:
+    mesh = init_device_mesh("cpu", (2,))
+    p: Any = torch.nn.Parameter(distribute_tensor(torch.zeros(4), mesh, [Shard(0)]))
+    optimizer = door.SGD([p], lr=1.0, momentum=0.5)
+    for step in range(4):
+        p.grad = distribute_tensor(torch.ones(4), mesh, [Shard(0)])
+        if step == 1:
+            p._local_tensor = p._local_tensor.clone()  # as FSDP2 does when a model is moved or loaded
+        elif step == 2:
+            p._local_tensor.data = p._local_tensor.clone()
+        optimizer.step()
+    return whole(p).tolist()
+
+
+def test_shares_that_are_replaced_are_found() -> None:
+    assert found_by(2, replaced) == [[-6.125] * 4] * 2
 
 
 def test_gradients_that_stay_are_read_anew() -> None:
