@@ -20,7 +20,8 @@ Group = dict[str, Any]
 class WholeStep(TypedDict, total=False):
     """What `step()` can do beside the rule, in the same pass.
 
-    clip_norm: scale all gradients so that their global norm is at most this (as torch's clip_grad_norm_).
+    clip_norm: scale all gradients so that their global norm is at most this (as torch's clip_grad_norm_); of sharded
+        parameters (DTensors), the norm over all processes.
     ema: keep an average of the weights with this decay; `swap_ema()` uses it.
     zero_grad: leave the gradients zero.
     check_finite: raise, before anything changes, if a gradient has a NaN or an infinity.

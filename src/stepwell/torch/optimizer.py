@@ -37,6 +37,8 @@ class Optimizer(Contract):
 
         Raises:
             FloatingPointError: with check_finite, if a gradient is not finite; nothing has changed.
+            RuntimeError: with clip_norm or check_finite and sharded parameters, if another process has refused its
+                gradients; nothing has changed.
         """
         if (
             self._optimizer_step_pre_hooks
@@ -116,7 +118,8 @@ class Optimizer(Contract):
 
         Args:
             param: one of the optimizer's parameters.
-            indices: int32 or int64, of any shape: rows, counted along the axes that gradients name (mostly the first).
+            indices: int32 or int64, of any shape: rows, counted along the axes that gradients name (mostly the first);
+                of a DTensor, those of this process's share.
 
         Raises:
             KeyError: `param` is none of the optimizer's.
