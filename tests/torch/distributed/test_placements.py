@@ -303,15 +303,51 @@ def held(rank: int) -> Any:
         plans.add(id(optimizer._plan))
         found.append(whole(p)[rank].item())
     assert len(plans) == 1
-    optimizer.zero_grad()
-    (own,) = [x for *_, x in optimizer._plan.shares.sharded]  # pyright: ignore[reportOptionalMemberAccess]
-    assert own.grad is None
     p.grad = distribute_tensor(torch.ones(4), mesh, [Shard(0)])
     optimizer.step()
     share = weakref.ref(p.grad._local_tensor)  # pyright: ignore[reportAttributeAccessIssue]
     p.grad = None
     assert share() is None, "a gradient that the user has let go should be gone"
     return found
+
+
+def let_go(rank: int) -> None:
+    mesh = init_device_mesh("cpu", (2,))
+    p: Any = torch.nn.Parameter(distribute_tensor(torch.zeros(4), mesh, [Shard(0)]))
+    p.grad = distribute_tensor(torch.ones(4), mesh, [Shard(0)])
+    optimizer = door.SGD([p])
+    for _ in range(4):
+        optimizer.step()
+    assert optimizer._plan is not None
+    assert optimizer._plan.held is not None
+    share = weakref.ref(p.grad._local_tensor)
+    optimizer.zero_grad()
+    assert share() is None
+
+
+def test_gradients_that_stayed_are_let_go() -> None:
+    found_by(2, let_go)
+
+
+def in_another_order(rank: int) -> Any:
+    mesh = init_device_mesh("cpu", (2,))
+    p: Any = torch.nn.Parameter(distribute_tensor(torch.ones(4, 4), mesh, [Shard(1)]))
+    optimizer = door.SGD([p], lr=1.0, momentum=0.5)
+    buffer = torch.arange(16.0).reshape(4, 4)
+    packed = optimizer.state_dict()
+    part = buffer.chunk(2, 1)[rank].t().contiguous().t()
+    state = DTensor.from_local(part, mesh, [Shard(1)], shape=buffer.shape, stride=(4, 1))
+    packed["state"][0] = {"momentum_buffer": state}
+    optimizer.load_state_dict(packed)
+    p.grad = distribute_tensor(torch.ones(4, 4), mesh, [Shard(1)])
+    optimizer.step()
+    assert not optimizer._plan.loose  # pyright: ignore[reportOptionalMemberAccess]
+    return whole(p).numpy()
+
+
+def test_state_whose_shares_lie_in_another_order() -> None:
+    for found in found_by(2, in_another_order):
+        assert_equal([found], [-torch.arange(16.0).reshape(4, 4) / 2])
 
 
 def replaced(rank: int) -> Any:
