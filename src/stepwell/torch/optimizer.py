@@ -1,7 +1,6 @@
 """The base of every torch optimizer here: torch's contract outside, one pass over memory inside."""
 
 import functools
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,10 +9,9 @@ import torch
 import torch.optim.optimizer as torch_optimizer
 
 from stepwell.kernels import Stages
-from stepwell.kernels.norm import clip_factor
 from stepwell.rule import Rule
 from stepwell.schedules import rate_at
-from stepwell.torch import checks, sharding, state
+from stepwell.torch import checks, settling, sharding, state
 from stepwell.torch.contract import Contract, Group
 from stepwell.torch.plan import Plan
 from stepwell.torch.sharding import Shares
@@ -73,9 +71,9 @@ class Optimizer(Contract):
             for table in plan.tables:
                 table.merge(threads)
         except Exception as error:
-            self._tell(error)
+            settling.tell(self, error)
             raise
-        scale = self._gradient_scale(plan, threads, scaled=found_inf is not None)
+        scale = settling.gradient_scale(self, plan, threads)
         if scale is None:
             return self._skipped(loss)
         plan.shares.count_change()
@@ -165,42 +163,6 @@ class Optimizer(Contract):
         decay = "weight_decay" not in rule.hyperparameters and float(group.get("weight_decay", 0.0)) != 0.0
         scale = amp or bool(group["maximize"]) or self._clip_norm is not None
         return rule, _stages(scale, decay, self._ema is not None, self._zero and not self._zero_after)
-
-    def _gradient_scale(self, plan: Plan, threads: int, scaled: bool) -> float | None:
-        """The factor on all gradients: 1 / the loss scale, and clipping; checks them first if asked.
-
-        None where a loss was scaled and finite values of one row add up to infinity: the step is left out.
-        """
-        skip = scaled and not plan.rows_are_finite(threads)
-        odd = self._check_finite and not plan.all_finite(threads)
-        squares = {} if self._clip_norm is None else plan.squares(threads)
-        if plan.shares.agreement is not None and self._settles:
-            total, (skip, odd, elsewhere) = plan.shares.agreement.settle(squares, skip, odd, False)
-            if elsewhere:
-                raise RuntimeError(sharding.ELSEWHERE)
-        else:
-            total = squares.get(None, 0.0)
-        if skip:
-            return None
-        if odd:
-            raise FloatingPointError(checks.FINITE)
-        amp = getattr(self, "grad_scale", None)
-        scale = 1.0 if amp is None else 1.0 / float(amp)
-        if self._clip_norm is not None:
-            scale *= clip_factor(scale * math.sqrt(total), self._clip_norm)
-        return scale
-
-    @property
-    def _settles(self) -> bool:
-        """Whether a step of sharded parameters asks all processes for something."""
-        return self._clip_norm is not None or self._check_finite or getattr(self, "found_inf", None) is not None
-
-    def _tell(self, error: Exception) -> None:
-        """Let the processes that wait for this one's share know that it has none to give."""
-        agreement = Shares(self.param_groups).agreement if self._settles else None
-        if agreement is not None:
-            odd = isinstance(error, FloatingPointError)
-            agreement.settle({}, False, odd, not odd)
 
     def _scalars(self, group: Group, signature: tuple[Rule, Stages], scale: float) -> list[float]:
         """The scalars of a group in its kernel's order: the rule's hyperparameters, then those of the stages."""

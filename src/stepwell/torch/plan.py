@@ -13,6 +13,7 @@ from stepwell.kernels import Stages, cpu
 from stepwell.kernels.rest import rest
 from stepwell.rule import Rule
 from stepwell.torch import checks, native, rows, sharding, state, watched
+from stepwell.torch.agreement import Slot
 from stepwell.torch.batch import DTYPES, Batch, fits
 from stepwell.torch.eager import Loose, LooseRows
 from stepwell.torch.native import GONE, MOVED, OTHER, SAME
@@ -56,7 +57,7 @@ class Plan:
         self.changes = watched.changes
 
     def _build(self, owner: "Contract") -> None:
-        kinds: dict[tuple[Rule, Stages, str, sharding.Slot | None], list[Member]] = {}
+        kinds: dict[tuple[Rule, Stages, str, Slot | None], list[Member]] = {}
         for k, (pairs, (rule, stages)) in enumerate(zip(self.shares.pairs(), self.signatures, strict=True)):
             for (p, whole), form in zip(pairs, self.forms[k], strict=True):
                 if form is None:
@@ -175,9 +176,9 @@ class Plan:
         loose = (x for x in self.loose if isinstance(x, LooseRows))
         return all(x.is_finite(threads) for x in self.tables) and all(x.gradient_is_finite() for x in loose)
 
-    def squares(self, threads: int) -> dict[sharding.Slot | None, float]:
+    def squares(self, threads: int) -> dict[Slot | None, float]:
         """Σg² over all parameters, as far as this process has them: apart for each way in which they are spread."""
-        sums: dict[sharding.Slot | None, float] = {}
+        sums: dict[Slot | None, float] = {}
         for part in (*self.batches, *self.tables, *self.loose):
             slot = self.shares.slots.get(part.parameters[0] if isinstance(part, Batch) else part.p)
             own = part.sum_of_squares() if isinstance(part, Loose) else part.sum_of_squares(threads)

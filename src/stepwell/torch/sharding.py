@@ -1,4 +1,4 @@
-"""Parameters of which this process holds a share (torch's DTensor), and what the processes settle together in a step.
+"""Parameters of which this process holds a share: torch's DTensor.
 
 A kernel, and all of a plan, works on a stand-in: a plain tensor over the share's own memory, with the share of the
 gradient as its `.grad` for the length of a step. State stays a DTensor in `optimizer.state`, as torch's tools for
@@ -6,7 +6,7 @@ checkpoints want it; a plan takes its shares too.
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,10 +14,9 @@ from torch import Tensor
 
 from stepwell.kernels.trace import Program
 from stepwell.torch import watched
+from stepwell.torch.agreement import Agreement
 
-Slot = tuple[int, float]  # a parameter's mesh, by number, and the part of its squares that counts on each process
 DEPTH = 16  # of calls between torch's tools and a step: hooks, schedulers and profilers put theirs between
-ELSEWHERE = "another process refused its gradients or state, and says why there; nothing was changed here"
 
 
 def is_sharded(x: Any) -> bool:
@@ -197,50 +196,3 @@ class Shares:
         """Tell autograd that the parameters with a gradient change; it looks at the DTensor, kernels at the share."""
         if self.sharded:
             torch._C._increment_version([p for p, _, _, stand_in in self.sharded if stand_in.grad is not None])
-
-
-class Agreement:
-    """What the processes of the meshes settle in a step: sums over all shares, and whether any of them objects.
-
-    One message for a mesh that has all processes; for another, one for each of its axes.
-    """
-
-    def __init__(self, params: Iterable[Any]):
-        self.meshes: list[Any] = []
-        for p in params:
-            if p.device_mesh not in self.meshes:
-                self.meshes.append(p.device_mesh)
-        for mesh in self.meshes:
-            if mesh.get_coordinate() is None:
-                raise ValueError(f"a parameter lies on {mesh}, of which rank {torch.distributed.get_rank()} is no part")
-
-    def slot(self, p: Any) -> Slot:
-        """The mesh of a parameter, and the part of its squares that counts: replicas count once together."""
-        sizes = zip(p.placements, p.device_mesh.shape, strict=True)
-        copies = 1
-        for placement, size in sizes:
-            copies *= size if placement.is_replicate() else 1
-        return self.meshes.index(p.device_mesh), 1.0 / copies
-
-    @torch.no_grad()
-    def settle(self, sums: Mapping[Slot | None, float], *objections: bool) -> tuple[float, list[bool]]:
-        """The sum over all elements of all parameters, and whether any process has each of the objections."""
-        count = len(self.meshes)
-        numbers = [0.0] * count
-        for slot, value in sums.items():
-            if slot is not None:
-                numbers[slot[0]] += slot[1] * value
-        numbers += [float(objection) for objection in objections]
-        for k, mesh in enumerate(self.meshes):
-            told = torch.tensor([numbers[k], *numbers[count:]], dtype=torch.float64, device=mesh.device_type)
-            for group in _groups(mesh):
-                torch.distributed.all_reduce(told, group=group)
-            numbers[k], *numbers[count:] = told.tolist()
-        return sum(numbers[:count]) + sums.get(None, 0.0), [number > 0 for number in numbers[count:]]
-
-
-def _groups(mesh: Any) -> list[Any]:
-    """The process groups over which a sum runs through the mesh."""
-    if mesh.size() == torch.distributed.get_world_size() > 1:
-        return [None]  # that of all processes
-    return [group for group, size in zip(mesh.get_all_groups(), mesh.shape, strict=True) if size > 1]
