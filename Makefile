@@ -36,7 +36,7 @@ types: .venv/dev
 	$(BIN)/pyright
 
 readme: .venv/dev
-	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md docs/sparse.md docs/memory.md docs/checkpoints.md docs/testing.md docs/lab.md docs/find_lr.md docs/doctor.md docs/report.md docs/playground.md
+	$(BIN)/python tests/documents.py README.md CONTRIBUTING.md docs/index.md docs/sparse.md docs/memory.md docs/distributed.md docs/checkpoints.md docs/testing.md docs/lab.md docs/find_lr.md docs/doctor.md docs/report.md docs/playground.md
 
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,23 +1,86 @@
-"""Work in two forked processes, each of which sends what it found."""
+"""Work in several forked processes of one process group, each of which sends what it found."""
 
 import multiprocessing
+import os
+import tempfile
+import traceback
 from collections.abc import Callable
+from datetime import timedelta
+from multiprocessing.connection import Connection
 from typing import Any
 
+import pytest
+import torch
+import torch.distributed as dist
 
-def found_by_two(target: Callable[..., None], folder: str, *args: Any, limit: float) -> list[Any]:
-    """What `target(rank, folder, sender, *args)` sends from two processes; an error if one is silent for too long."""
+LIMIT = 150.0  # seconds after which a process counts as hung
+MOMENT = 0.5
+PATIENCE = timedelta(seconds=100)  # of a process that waits for another one
+
+needs_processes = pytest.mark.skipif(
+    not dist.is_available() or not dist.is_gloo_available() or "fork" not in multiprocessing.get_all_start_methods(),
+    reason="torch without gloo, or no fork on this system",
+)
+
+
+def found_by(count: int, target: Callable[..., Any], *args: Any, limit: float = LIMIT) -> list[Any]:
+    """What `target(rank, *args)` returns in each of `count` processes; an error if one fails, dies or is silent."""
+    ends = outcomes(count, target, *args, limit=limit)
+    for rank, (kind, value) in enumerate(ends):
+        assert kind == "found", f"process {rank} {kind}: {value}"
+    return [value for _, value in ends]
+
+
+def outcomes(
+    count: int, target: Callable[..., Any], *args: Any, limit: float = LIMIT, patience: timedelta = PATIENCE,
+    lost: int | None = None,
+) -> list[tuple[str, Any]]:  # fmt: skip
+    """How each process ended: ("found", what it returned), ("failed", its traceback), ("died", its exit code).
+
+    Nobody waits for the one that is `lost`, but for a moment.
+    """
     context = multiprocessing.get_context("fork")
-    pipes = [context.Pipe(duplex=False) for _ in range(2)]
-    children = [
-        context.Process(target=target, args=(rank, folder, pipes[rank][1], *args), daemon=True) for rank in range(2)
-    ]
-    for child in children:
-        child.start()
+    with tempfile.TemporaryDirectory() as folder:
+        pipes = [context.Pipe(duplex=False) for _ in range(count)]
+        given = [(rank, count, folder, patience, pipes[rank][1], target, args) for rank in range(count)]
+        children = [context.Process(target=_work, args=each, daemon=True) for each in given]
+        for child, (_, sender) in zip(children, pipes, strict=True):
+            child.start()
+            sender.close()  # so that the pipe of a process that dies ends
+        try:
+            found = {
+                rank: _end(children[rank], pipes[rank][0], MOMENT if rank == lost else limit)
+                for rank in sorted(range(count), key=lambda rank: rank == lost)
+            }
+            return [found[rank] for rank in range(count)]
+        finally:
+            for child in children:
+                child.kill()
+                child.join()
+
+
+def _end(child: Any, receiver: Connection, limit: float) -> tuple[str, Any]:
+    if not receiver.poll(limit):
+        return "hangs", f"no word for {limit} s"
     try:
-        assert all(receiver.poll(limit) for receiver, _ in pipes), "a process hangs or died"
-        return [receiver.recv() for receiver, _ in pipes]
+        return receiver.recv()
+    except EOFError:
+        child.join(limit)
+        return "died", child.exitcode
+
+
+def _work(
+    rank: int, count: int, folder: str, patience: timedelta, sender: Connection, target: Callable[..., Any],
+    args: tuple[Any, ...],
+) -> None:  # fmt: skip
+    torch.set_num_threads(1)
+    store = dist.FileStore(os.path.join(folder, "store"), count)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=patience)
+    try:
+        sender.send(("found", target(rank, *args)))
+        dist.barrier()
+    except BaseException:
+        sender.send(("failed", traceback.format_exc()))
     finally:
-        for child in children:
-            child.join(5)
-            child.kill()
+        sender.close()
+        dist.destroy_process_group()

@@ -78,7 +78,7 @@ def test_a_schedule_stays_with_its_group() -> None:
     optimizer.step()
     assert (p.item(), q.item()) == (-1.0, -10.0)
     packed = optimizer.state_dict()
-    assert "schedule" not in packed["param_groups"][0]
+    assert packed["param_groups"][0]["schedule"] is None
     assert packed["param_groups"][0]["schedule_step"] == 1
     del optimizer.param_groups[0]
     optimizer.step()

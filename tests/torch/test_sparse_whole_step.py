@@ -1,22 +1,19 @@
 """The whole step on sparse gradients: clipping, checking, zeroing, closures, loss scales, and several processes."""
 
-import multiprocessing
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 import stepwell.torch as door
 from tests.torch.harness import parameters, twins
-from tests.torch.processes import found_by_two
+from tests.torch.processes import found_by, needs_processes
 from tests.torch.sparse import Net, Trained, assert_unchanged, coo, double, error, gradient, rows, written
 
 MODES = pytest.mark.parametrize("mode", ["lazy", "exact"])
 TWO = ("Embedding", "EmbeddingBag of sums")
-LIMIT = 60  # seconds after which a process counts as hung
 LARGE = 3e38  # near the largest number of single precision
 
 
@@ -199,23 +196,18 @@ def network() -> Net:
     return Net(torch.nn.Embedding(60, 4, sparse=True), torch.nn.EmbeddingBag(60, 4, mode="sum", sparse=True))
 
 
-def process(rank: int, folder: str, pipe: Any, mode: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", store=dist.FileStore(f"{folder}/store", 2), rank=rank, world_size=2)
+def process(rank: int, mode: str) -> Any:
     with double():
         net = network()
         train(DistributedDataParallel(net), rank, mode)
-    pipe.send([p.detach().numpy() for p in net.parameters()])
-    dist.barrier()
-    dist.destroy_process_group()
+    return [p.detach().numpy() for p in net.parameters()]
 
 
 @MODES
-@pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="torch without gloo")
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this system")
+@needs_processes
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_two_processes_are_one_on_the_joined_batch(tmp_path: Any, mode: str) -> None:
-    results = found_by_two(process, str(tmp_path), mode, limit=LIMIT)
+def test_two_processes_are_one_on_the_joined_batch(mode: str) -> None:
+    results = found_by(2, process, mode)
     with double():
         alone = network()
         train(alone, None, mode)

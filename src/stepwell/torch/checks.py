@@ -1,6 +1,6 @@
 """What an optimizer refuses, before anything is changed, and how it says so."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stepwell.domain import NonNegative, check
 from stepwell.kernels import Stages, cpu
-from stepwell.torch import narrow
+from stepwell.torch import narrow, sharding
 from stepwell.torch.coo import merged, refuse_outside
 from stepwell.torch.eager import HALF, is_finite
 from stepwell.torch.state import EMA, SCHEDULE, UPDATES, form, of
@@ -63,6 +63,28 @@ def distinct(group: Mapping[str, Any]) -> None:
             seen.add(id(p))
 
 
+OF_ALL = {"clip_norm": None, "ema": None, "zero_grad": False, "check_finite": False, "sparse": "lazy"}
+
+
+def of_the_whole(given: Mapping[str, Any], group: dict[str, Any]) -> None:
+    """Take the options given for the whole step out of a group that torch's ZeroRedundancyOptimizer puts them into.
+
+    It gives the optimizer of each process some of the parameters.
+
+    Raises:
+        ValueError: an option that needs all of them, or what other processes do with the others.
+    """
+    for name, value in given.items():
+        if name in group and group[name] == value:
+            del group[name]
+            if name in OF_ALL and value != OF_ALL[name]:
+                raise ValueError(
+                    f"{name}={value!r} needs all parameters, and with ZeroRedundancyOptimizer each process steps some "
+                    f"of them; only {name}={OF_ALL[name]!r} is possible there (torch.nn.utils.clip_grad_norm_ clips "
+                    "before step())"
+                )
+
+
 def group(optimizer: "Contract", options: Mapping[str, Any]) -> None:
     """Refuse options that are unknown, out of their domain, or that this engine cannot honour."""
     name = type(optimizer).__name__
@@ -105,10 +127,10 @@ def _element(options: Mapping[str, Any], name: str, index: int) -> tuple[str, An
 FINITE = "a gradient has a NaN or an infinity; nothing was changed (check_finite=True)"
 
 
-def gradients(optimizer: "Contract", finite: bool) -> None:
+def gradients(groups: Iterable[Iterable[Tensor]], finite: bool) -> None:
     """Refuse gradients that do not belong to their parameters, or as asked that are not finite."""
-    for group in optimizer.param_groups:
-        for p in group["params"]:
+    for params in groups:
+        for p in params:
             if p.grad is not None:
                 gradient(p)
                 if finite and not is_finite(p.grad if p.grad.layout is torch.strided else merged(p.grad).values()):
@@ -119,6 +141,10 @@ def gradient(p: Tensor) -> None:
     """Refuse a gradient of another shape or dtype than its parameter's, or that names what it does not have."""
     g = p.grad
     assert g is not None
+    if p.is_meta:
+        raise ValueError(
+            f"a parameter of shape {tuple(p.shape)} is on meta and has no numbers; give it some (to_empty)"
+        )
     if g.shape != p.shape:
         raise ValueError(f"a gradient has shape {tuple(g.shape)}; its parameter has {tuple(p.shape)}")
     if not is_dtype_of(g, p):
@@ -155,8 +181,12 @@ def saved(optimizer: "Contract", state_dict: Any) -> None:
     for k, (theirs, ours) in enumerate(zip(groups, own, strict=True)):
         if not isinstance(theirs, Mapping) or "params" not in theirs:
             raise ValueError(f"state_dict: group {k} must be a dict with the key 'params'; got {theirs!r}")
-        if not isinstance(theirs["params"], (list, tuple)) or not all(isinstance(i, int) for i in theirs["params"]):
-            raise ValueError(f"state_dict: params of group {k} must be a list of integers; got {theirs['params']!r}")
+        if not isinstance(theirs["params"], (list, tuple)) or not all(
+            isinstance(i, (int, str)) for i in theirs["params"]
+        ):
+            raise ValueError(
+                f"state_dict: params of group {k} must be a list of integers or names; got {theirs['params']!r}"
+            )
         saved_count, count = len(theirs["params"]), len(ours["params"])
         if saved_count != count:
             raise ValueError(f"state_dict: group {k} has {saved_count} parameters; the optimizer's has {count}")
@@ -195,6 +225,7 @@ def _array(what: str, value: Any, p: Tensor, shape: tuple[int, ...], dtype: torc
         raise ValueError(f"{what} must be a tensor; got {type(value).__name__}")
     if value.shape != shape:
         raise ValueError(f"{what} has shape {tuple(value.shape)}; the parameter has {of(p, shape)}")
+    sharding.refuse_placement(what, value, p)
     if value.layout is not torch.strided or value.is_meta or (value.is_complex() and not dtype.is_complex):
         raise ValueError(
             f"{what} must hold the parameter's numbers; got {value.layout} {value.dtype} on {value.device}"

@@ -22,7 +22,8 @@ Group = dict[str, Any]
 class WholeStep(TypedDict, total=False):
     """What `step()` can do beside the rule, in the same pass.
 
-    clip_norm: scale all gradients so that their global norm is at most this (as torch's clip_grad_norm_).
+    clip_norm: scale all gradients so that their global norm is at most this (as torch's clip_grad_norm_); of sharded
+        parameters (DTensors), the norm over all processes.
     ema: keep an average of the weights with this decay; `swap_ema()` uses it.
     zero_grad: leave the gradients zero.
     check_finite: raise, before anything changes, if a gradient has a NaN or an infinity.
@@ -76,6 +77,7 @@ class Contract(torch.optim.Optimizer):
         self._zero_after = False  # a gradient that several parameters share is zeroed when all have read it
         self._plan: Plan | None = None
         self._swapped = False
+        self._whole_step = dict(whole_step)
         super().__init__(params, defaults)
         self.register_state_dict_post_hook(state.plain)
 
@@ -108,6 +110,7 @@ class Contract(torch.optim.Optimizer):
         if isinstance(group.get("params"), Iterator):
             group["params"] = list(group["params"])
         checks.distinct(group)
+        checks.of_the_whole(self._whole_step, group)
         checks.group(self, group)
         checks.narrowed(self, group)
         if callable(group.get("lr")):
@@ -158,7 +161,7 @@ class Contract(torch.optim.Optimizer):
         self.flush()
         own = (
             "_clip_norm", "_ema", "_zero", "_check_finite", "_zero_after", "_state_dtype", "_rounding", "_in_backward",
-            "sparse",
+            "_whole_step", "sparse",
         )  # fmt: skip
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 

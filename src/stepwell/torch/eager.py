@@ -25,7 +25,7 @@ class Loose:
 
     def sum_of_squares(self) -> float:
         """Σg², in double precision."""
-        return float(_gathered(_real(self.p.grad).double().square().sum())) if self.p.grad is not None else 0.0
+        return 0.0 if self.p.grad is None else float(_real(self.p.grad).double().square().sum())
 
     def gradient_is_finite(self) -> bool:
         """Whether the gradient has no NaN or infinity."""
@@ -113,16 +113,12 @@ class LooseRows(Loose):
 
 
 def is_finite(x: Tensor) -> bool:
-    """Whether a tensor has no NaN or infinity, on any of the machines that it is spread over."""
-    return bool(_gathered(torch.isfinite(x).all()))
+    """Whether a tensor has no NaN or infinity."""
+    return bool(torch.isfinite(x).all())
 
 
 def _of(x: Tensor, part: Any) -> Tensor:
     return x if part is None else x[part]
-
-
-def _gathered(x: Any) -> Any:
-    return x.full_tensor() if hasattr(x, "full_tensor") else x  # a DTensor's number is one machine's share
 
 
 def _real(x: Tensor) -> Tensor:

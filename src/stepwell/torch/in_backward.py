@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stepwell.torch import checks
 from stepwell.torch.plan import Plan
+from stepwell.torch.sharding import Shares, is_sharded
 from stepwell.torch.state import EMA, follow
 
 _ALONE = "in_backward=True steps each parameter before the other gradients are known"
@@ -34,7 +35,7 @@ class Pass:
 
     def __init__(self, owner: Any):
         self.owner = weakref.ref(owner)
-        self.plans: dict[Tensor, Plan] = {}
+        self.plans: dict[Tensor, tuple[list[dict[str, Any]], Plan]] = {}  # with groups of that one alone
         self.stepped: set[Tensor] = set()
         self.handles: dict[Tensor, Any] = {}
         weakref.finalize(owner, _let_go, self.handles).atexit = False
@@ -62,12 +63,16 @@ class Pass:
         """Use a gradient, and let it go."""
         k = next(k for k, group in enumerate(owner.param_groups) if any(q is p for q in group["params"]))
         signatures = [owner._signature(group, amp=False) for group in owner.param_groups]
-        plan = self.plans.get(p)
-        if plan is None or not plan.still_holds(owner, signatures):
+        groups, plan = self.plans.get(p, ([{"params": [p] if i == k else []} for i in range(len(signatures))], None))
+        shares = plan.shares if plan is not None and plan.is_of(groups) else Shares(groups)
+        shares.take_gradients()
+        if plan is None or plan.shares is not shares or not plan.still_holds(signatures):
             self.plans.pop(p, None)
-            checks.gradient(p)
-            plan = self.plans[p] = Plan(owner, signatures, only=p)
+            checks.gradients(shares.params, finite=False)
+            plan = Plan(owner, signatures, shares)
+            self.plans[p] = groups, plan
         plan.prepare(torch.get_num_threads())
+        shares.count_change()
         plan.set_scalars(k, owner._scalars(owner.param_groups[k], signatures[k], 1.0))
         plan.run(torch.get_num_threads())
         plan.forget_gradients()
@@ -90,7 +95,7 @@ class Pass:
 
 def _refuse_average(p: Tensor) -> None:
     dist = torch.distributed
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1 and not hasattr(p, "full_tensor"):
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1 and not is_sharded(p):
         raise RuntimeError(
             f"in_backward=True in a group of {dist.get_world_size()} processes: {_ALONE}, and this one before "
             "DistributedDataParallel has averaged it; shard the model with fully_shard, or use in_backward=False"

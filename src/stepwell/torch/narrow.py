@@ -17,6 +17,7 @@ from stepwell.kernels.dither import SEGMENT
 from stepwell.kernels.lossy import CODES, HALVES, LOSSY, SIGNED
 from stepwell.kernels.precision import ROUNDINGS, STATE_DTYPES, storage
 from stepwell.rule import Rule
+from stepwell.torch.sharding import is_sharded, said
 
 if TYPE_CHECKING:
     from stepwell.torch.contract import Contract
@@ -30,6 +31,11 @@ def check_parameter(optimizer: "Contract", p: Tensor) -> None:
     if optimizer._state_dtype is not None and p.dtype not in _NAMES:
         raise ValueError(
             f"state_dtype={optimizer._state_dtype!r} needs parameters of float32, float16 or bfloat16; got {p.dtype}"
+        )
+    if optimizer._state_dtype == "8bit" and is_sharded(p):
+        raise ValueError(
+            "state_dtype='8bit' needs whole parameters: an exponent belongs to 1024 numbers of one process; got "
+            f"{said(p)} of shape {tuple(p.shape)} (state_dtype='bfloat16' takes it)"
         )
     if optimizer._rounding != "nearest" and p.dtype is not torch.bfloat16:
         raise ValueError(f"rounding={optimizer._rounding!r} needs parameters of bfloat16; got {p.dtype}")

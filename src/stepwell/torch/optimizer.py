@@ -1,7 +1,6 @@
 """The base of every torch optimizer here: torch's contract outside, one pass over memory inside."""
 
 import functools
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,12 +9,12 @@ import torch
 import torch.optim.optimizer as torch_optimizer
 
 from stepwell.kernels import Stages
-from stepwell.kernels.norm import clip_factor
 from stepwell.rule import Rule
 from stepwell.schedules import rate_at
-from stepwell.torch import checks, state
+from stepwell.torch import checks, settling, sharding, state
 from stepwell.torch.contract import Contract, Group
 from stepwell.torch.plan import Plan
+from stepwell.torch.sharding import Shares
 
 
 class Optimizer(Contract):
@@ -36,6 +35,8 @@ class Optimizer(Contract):
 
         Raises:
             FloatingPointError: with check_finite, if a gradient is not finite; nothing has changed.
+            RuntimeError: with clip_norm or check_finite and sharded parameters, if another process has refused its
+                gradients; nothing has changed.
         """
         if (
             self._optimizer_step_pre_hooks
@@ -59,21 +60,28 @@ class Optimizer(Contract):
             with torch.enable_grad():
                 loss = closure()
         self._outside_swap("step()")
+        if not self.state and sharding.only_state_is_wanted():
+            return self._begun(loss)
         found_inf = getattr(self, "found_inf", None)
         if found_inf is not None and float(found_inf):
             return self._skipped(loss)
-        plan = self._prepared()
         threads = torch.get_num_threads()
-        plan.prepare(threads)
-        if found_inf is not None and not plan.rows_are_finite(threads):
-            return self._skipped(loss)  # finite values of one row may add up to infinity
-        scale = self._gradient_scale(plan, threads)
+        try:
+            plan = self._prepared()
+            plan.prepare(threads)
+        except Exception as error:
+            settling.tell(self, error)
+            raise
+        scale = settling.gradient_scale(self, plan, threads)
+        if scale is None:
+            return self._skipped(loss)
+        plan.shares.count_change()
         for k, group in enumerate(self.param_groups):
             plan.set_scalars(k, self._scalars(group, plan.signatures[k], scale))
         plan.run(threads)
         if self._ema is not None:
             plan.average_resting(self._ema)
-        if self._zero_after:
+        if self._zero_after or (self._zero and plan.shares.moved):
             self.zero_grad(set_to_none=False)
         plan.let_go()
         self._count()
@@ -94,6 +102,13 @@ class Optimizer(Contract):
         self._pass.end()
         self._count()
 
+    def _begun(self, loss: Any) -> Any:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    state.ready(self, p, group, *self._signature(group, amp=False))
+        return loss
+
     def _skipped(self, loss: Any) -> Any:
         if self._zero:
             self.zero_grad(set_to_none=False)
@@ -108,7 +123,8 @@ class Optimizer(Contract):
 
         Args:
             param: one of the optimizer's parameters.
-            indices: int32 or int64, of any shape: rows, counted along the axes that gradients name (mostly the first).
+            indices: int32 or int64, of any shape: rows, counted along the axes that gradients name (mostly the first);
+                of a DTensor, those of this process's share.
 
         Raises:
             KeyError: `param` is none of the optimizer's.
@@ -130,32 +146,30 @@ class Optimizer(Contract):
         super().zero_grad(set_to_none)
 
     def _prepared(self) -> Plan:
+        plan = self._plan if self._plan is not None and self._plan.is_of(self.param_groups) else None
+        shares = Shares(self.param_groups) if plan is None else plan.shares
+        shares.take_gradients()
+        plan = self._planned(plan, shares)
+        if self._zero and not self._zero_after and plan.held is None and plan.shares_gradients:
+            self._zero_after = True
+            plan = self._planned(plan, shares)
+        return plan
+
+    def _planned(self, plan: Plan | None, shares: Shares) -> Plan:
+        """The plan, if it is good for the gradients that the shares have taken; else another."""
         amp = getattr(self, "grad_scale", None) is not None
         signatures = [self._signature(group, amp) for group in self.param_groups]
-        if self._plan is None or not self._plan.still_holds(self, signatures):
+        if plan is None or not plan.still_holds(signatures):
             self._plan = None
-            checks.gradients(self, finite=self._check_finite)
-            self._plan = Plan(self, signatures)
-        if self._zero and not self._zero_after and self._plan.held is None and self._plan.shares_gradients:
-            self._zero_after = True
-            return self._prepared()
-        return self._plan
+            checks.gradients(shares.params, finite=self._check_finite)
+            self._plan = plan = Plan(self, signatures, shares)
+        return plan
 
     def _signature(self, group: Group, amp: bool) -> tuple[Rule, Stages]:
         rule = self.rule_of(group)
         decay = "weight_decay" not in rule.hyperparameters and float(group.get("weight_decay", 0.0)) != 0.0
         scale = amp or bool(group["maximize"]) or self._clip_norm is not None
         return rule, _stages(scale, decay, self._ema is not None, self._zero and not self._zero_after)
-
-    def _gradient_scale(self, plan: Plan, threads: int) -> float:
-        """The factor on all gradients: 1 / the loss scale, and clipping; checks them first if asked."""
-        if self._check_finite and not plan.all_finite(threads):
-            raise FloatingPointError(checks.FINITE)
-        amp = getattr(self, "grad_scale", None)
-        scale = 1.0 if amp is None else 1.0 / float(amp)
-        if self._clip_norm is not None:
-            scale *= clip_factor(scale * math.sqrt(plan.sum_of_squares(threads)), self._clip_norm)
-        return scale
 
     def _scalars(self, group: Group, signature: tuple[Rule, Stages], scale: float) -> list[float]:
         """The scalars of a group in its kernel's order: the rule's hyperparameters, then those of the stages."""

@@ -2,8 +2,9 @@
 
 import operator
 import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from stepwell.kernels import Stages, cpu
 from stepwell.kernels.lossy import beside
 from stepwell.kernels.rest import rest
 from stepwell.rule import Rule
-from stepwell.torch import checks, narrow, native, rows, state, watched
+from stepwell.torch import checks, narrow, native, rows, sharding, state, watched
+from stepwell.torch.agreement import Slot
 from stepwell.torch.batch import DTYPES, Batch, fits
 from stepwell.torch.eager import Loose, LooseRows
 from stepwell.torch.native import GONE, MOVED, OTHER, SAME
@@ -33,23 +35,17 @@ Member = tuple[int, Tensor, dict[str, Tensor]]  # a parameter with its group's n
 class Plan:
     """The batches of kernel work, the parameters that no kernel takes, and the facts they were made for.
 
-    Parameters with sparse gradients are `tables`. With `only`, the plan is that of one parameter.
+    Parameters with sparse gradients are `tables`.
 
     A parameter with state but no gradient at present has its place too, and rests until it has one. Gradients are held
     between steps only while they turn out to be the same tensors each time; where the user lets them go after a step
     (set_to_none), their memory goes.
     """
 
-    def __init__(self, owner: "Contract", signatures: list[tuple[Rule, Stages]], only: Tensor | None = None):
+    def __init__(self, owner: "Contract", signatures: list[tuple[Rule, Stages]], shares: sharding.Shares):
         self.signatures = signatures
-        for group in owner.param_groups:
-            if type(group["params"]) is not watched.Parameters:
-                group["params"] = watched.Parameters(group["params"])
-        self.params: list[list[Tensor]] = [group["params"] for group in owner.param_groups]
-        self.only = only is not None
-        if self.only:
-            self.params = [[p for p in params if p is only] for params in self.params]
-        self.forms = [[_form(p, owner) for p in params] for params in self.params]
+        self.shares, self.params = shares, shares.params
+        self.forms = [[_form(p, whole, owner) for p, whole in pairs] for pairs in shares.pairs()]
         self.held: list[np.ndarray] | None = None
         self.seen: list[list[weakref.ref[Tensor] | None]] | None = None
         self.steps = 0
@@ -63,34 +59,34 @@ class Plan:
         self.changes = watched.changes
 
     def _build(self, owner: "Contract") -> None:
-        kinds: dict[tuple[Rule, Stages, str], list[Member]] = {}
-        for k, (params, (rule, stages)) in enumerate(zip(self.params, self.signatures, strict=True)):
-            for p, form in zip(params, self.forms[k], strict=True):
+        kinds: dict[tuple[Rule, Stages, str, Slot | None], list[Member]] = {}
+        for k, (pairs, (rule, stages)) in enumerate(zip(self.shares.pairs(), self.signatures, strict=True)):
+            for (p, whole), form in zip(pairs, self.forms[k], strict=True):
                 if form is None:
                     continue
-                own = state.ready(owner, p, owner.param_groups[k], rule, stages)
+                own = sharding.shares_of(state.ready(owner, whole, owner.param_groups[k], rule, stages))
                 if form[-1] is SPARSE:
-                    self._add_sparse(owner, k, p, own)
+                    self._add_sparse(owner, k, p, own, whole)
                     continue
-                owner.settle(p)
+                owner.settle(whole)
                 by_element = cpu.usable() and not cpu.program(rule, stages).by_rows
                 if by_element and fits(p, p.detach() if p.grad is None else p.grad):
-                    kinds.setdefault((rule, stages, DTYPES[p.dtype]), []).append((k, p, own))
+                    kinds.setdefault((rule, stages, DTYPES[p.dtype], self.shares.slots.get(p)), []).append((k, p, own))
                 else:
                     narrow.refuse(owner, p, rule, stages, f"is of {p.layout} on {p.device}, and no kernel takes it")
                     self.loose.append(Loose(p, own, rule, stages, k))
-        for (rule, stages, dtype), members in kinds.items():
+        for (rule, stages, dtype, _), members in kinds.items():
             self._add_batch(owner, rule, stages, dtype, members)
 
-    def _add_sparse(self, owner: "Contract", k: int, p: Tensor, own: dict[str, Tensor]) -> None:
+    def _add_sparse(self, owner: "Contract", k: int, p: Tensor, own: dict[str, Tensor], whole: Tensor) -> None:
         rule, stages = self.signatures[k]
         narrow.refuse(owner, p, rule, stages, "has a sparse gradient")
         still = owner.sparse == "lazy" or not rest(rule, stages, lazy=False).moves
         touched = replace(stages, zero=False)
         if rows.fits(p, rule, stages):
             table = Rows(p, own, rule, touched, k, owner.sparse, stages.zero)
-            table.continue_from(owner.tables.get(p))
-            owner.tables[p] = table
+            table.continue_from(owner.tables.get(whole))
+            owner.tables[whole] = table
             self.tables.append(table)
         else:
             self.loose.append(LooseRows(p, own, rule, stages, k, still=still))
@@ -116,15 +112,13 @@ class Plan:
         for row, k in zip(groups, used, strict=True):
             self.rows[k].append(row)
 
-    def still_holds(self, owner: "Contract", signatures: list[tuple[Rule, Stages]]) -> bool:
+    def is_of(self, groups: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether these groups have the parameters and the state still that the plan was made for."""
+        return self.changes == watched.changes and self.shares.are_those_of(groups)
+
+    def still_holds(self, signatures: list[tuple[Rule, Stages]]) -> bool:
         """Whether the plan is good for the gradients as they are now; new ones of the old kind are taken in."""
-        if self.changes != watched.changes or signatures != self.signatures:
-            return False
-        if not all(table.is_as_made() for table in self.tables):
-            return False
-        if not self.only and any(
-            group["params"] is not params for group, params in zip(owner.param_groups, self.params, strict=True)
-        ):
+        if signatures != self.signatures or not all(table.is_as_made() for table in self.tables):
             return False
         watched_by_code = self.held is not None and self.all_batched and native.watches()
         found = self._located(watch=True) if watched_by_code else OTHER
@@ -172,11 +166,13 @@ class Plan:
                 batch.let_go()
             if self.steps < 3 or self.steps % WATCHED_EVERY == 0:
                 self.seen = [[p.grad if p.grad is None else weakref.ref(p.grad) for p in ps] for ps in self.params]
+            self.shares.let_go()
         self.steps += 1
 
     def forget_gradients(self) -> None:
         """Hold no gradient at all: the user lets them go."""
         self.held = self.seen = None
+        self.shares.let_go()
         for batch in self.batches:
             batch.let_go()
 
@@ -205,10 +201,14 @@ class Plan:
         loose = (x for x in self.loose if isinstance(x, LooseRows))
         return all(x.is_finite(threads) for x in self.tables) and all(x.gradient_is_finite() for x in loose)
 
-    def sum_of_squares(self, threads: int) -> float:
-        """Σg² over all parameters."""
-        kernels = sum(x.sum_of_squares(threads) for x in (*self.batches, *self.tables))
-        return kernels + sum(x.sum_of_squares() for x in self.loose)
+    def squares(self, threads: int) -> dict[Slot | None, float]:
+        """Σg² over all parameters, as far as this process has them: apart for each way in which they are spread."""
+        sums: dict[Slot | None, float] = {}
+        for part in (*self.batches, *self.tables, *self.loose):
+            slot = self.shares.slots.get(part.parameters[0] if isinstance(part, Batch) else part.p)
+            own = part.sum_of_squares() if isinstance(part, Loose) else part.sum_of_squares(threads)
+            sums[slot] = sums.get(slot, 0.0) + own
+        return sums
 
     def named_scalars(self, k: int) -> dict[str, float]:
         """Group k's scalars by name."""
@@ -236,13 +236,13 @@ SPARSE = None  # in place of a gradient's strides
 Form = tuple[torch.dtype, torch.Size, tuple[int, ...], tuple[int, ...] | None]
 
 
-def _form(p: Tensor, owner: "Contract") -> Form | None:
+def _form(p: Tensor, whole: Tensor, owner: "Contract") -> Form | None:
     """How a parameter and its gradient lie in memory; None where there is neither a gradient nor a past."""
     if p.grad is not None:
         return p.dtype, p.shape, p.stride(), p.grad.stride() if p.grad.layout is torch.strided else SPARSE
-    if state.STEP not in owner.state.get(p, ()):
+    if state.STEP not in owner.state.get(whole, ()):
         return None
-    return p.dtype, p.shape, p.stride(), SPARSE if p in owner.tables else p.stride()
+    return p.dtype, p.shape, p.stride(), SPARSE if whole in owner.tables else p.stride()
 
 
 def _all_alike(params: list[Tensor], grads: np.ndarray, forms: list[Form | None]) -> bool:

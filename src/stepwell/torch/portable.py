@@ -129,7 +129,10 @@ def _hyper(optimizer: "Contract", group: "Group") -> dict[str, float]:
 
 def _entry(optimizer: "Contract", p: Tensor, group: "Group") -> Entry:
     if hasattr(p, "full_tensor") or p.is_meta:
-        raise TypeError(f"a checkpoint holds whole parameters; got a {type(p).__name__} on {p.device}, shape {p.shape}")
+        raise TypeError(
+            f"a checkpoint holds whole parameters; got a {type(p).__name__} on {p.device}, shape {tuple(p.shape)} "
+            "(torch.distributed.checkpoint saves what is sharded)"
+        )
     if narrow.LOW in optimizer.state.get(p, {}):
         raise TypeError('rounding="compensated": a checkpoint has no place for what was rounded away; use state_dict()')
     rule, value = optimizer.rule_of(group), _array(p)

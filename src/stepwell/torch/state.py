@@ -10,7 +10,7 @@ from stepwell.kernels import Stages, cpu
 from stepwell.kernels.lossy import CODES, STOCHASTIC
 from stepwell.kernels.trace import Program
 from stepwell.rule import Rule
-from stepwell.torch import narrow
+from stepwell.torch import narrow, sharding
 from stepwell.torch.eager import HALF
 
 if TYPE_CHECKING:
@@ -25,6 +25,11 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
     """The state of `p` under the rule's names, with its step; what is missing is made at its start."""
     state = optimizer.state[p]
     program = cpu.program(rule, stages)
+    if program.by_rows and sharding.splits_rows(p):
+        raise ValueError(
+            f"{rule.name} needs whole rows; the parameter of shape {tuple(p.shape)} is {sharding.said(p)}, its last "
+            "axis, along which rows lie, in parts"
+        )
     named: dict[str, Tensor] = {}
     wanted = {s: optimizer.state_names.get(s, s) for s in rule.state}
     kinds = narrow.kinds(optimizer, p, rule, stages)
@@ -70,6 +75,8 @@ def form(p: Tensor, program: Program, name: str, kind: str | None = None) -> tup
 def room(p: Tensor, program: Program, name: str, kind: str | None = None) -> Tensor:
     """An unfilled tensor of that form, on the device of `p` and in its order in memory."""
     shape, dtype = form(p, program, name, kind)
+    if name in program.row_state and sharding.is_sharded(p):
+        return sharding.room(p, program, name, shape, dtype)
     if name in program.row_state:
         return p.detach().new_empty(shape, dtype=dtype)
     return torch.empty_like(p, dtype=dtype, memory_format=torch.preserve_format, requires_grad=False)
@@ -103,11 +110,16 @@ def _as_array(
             f"the state {key} has shape {tuple(value.shape)}; its parameter has {of(p, shape)}. A parameter that "
             "changes its shape needs new state (delete optimizer.state[p])"
         )
-    if value.dtype != dtype or value.device != p.device or value.stride() != p.stride():
+    sharding.refuse_placement(f"the state {key}", value, p)
+    if value.dtype != dtype or value.device != p.device or _strides(value) != _strides(p):
         like = room(p, program, name, kind)
-        if value.dtype != dtype or value.device != p.device or value.stride() != like.stride():
+        if value.dtype != dtype or value.device != p.device or _strides(value) != _strides(like):
             state[key] = like.copy_(value)
     return state[key]
+
+
+def _strides(x: Tensor) -> tuple[int, ...]:
+    return sharding.share_of(x).stride()
 
 
 def of(p: Tensor, shape: tuple[int, ...]) -> str:
@@ -129,7 +141,9 @@ def plain(optimizer: Any, packed: dict[str, Any]) -> dict[str, Any]:
         for p, index in zip(group["params"], saved["params"], strict=True):
             if index in packed["state"]:
                 packed["state"][index] = narrow.handed_out(optimizer, p, packed["state"][index], rule)
-    packed["param_groups"] = [{k: v for k, v in group.items() if k != SCHEDULE} for group in packed["param_groups"]]
+    packed["param_groups"] = [
+        {**group, **{k: None for k in (SCHEDULE,) if k in group}} for group in packed["param_groups"]
+    ]
     return packed
 
 
