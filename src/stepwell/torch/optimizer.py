@@ -15,6 +15,7 @@ from stepwell.rule import Rule
 from stepwell.schedules import rate_at
 from stepwell.torch import checks, state
 from stepwell.torch.contract import Contract, Group
+from stepwell.torch.gpu import capture, device, signals
 from stepwell.torch.plan import Plan
 
 
@@ -58,9 +59,13 @@ class Optimizer(Contract):
                 loss = closure()
         self._outside_swap("step()")
         found_inf = getattr(self, "found_inf", None)
-        if found_inf is not None and float(found_inf):
+        if found_inf is not None and not device.takes(found_inf) and float(found_inf):
             return self._skipped(loss)
         plan = self._prepared()
+        alone = bool(plan.device_batches) and signals.left_to_device(self, plan, found_inf)
+        capture.check(self, plan, alone)
+        if found_inf is not None and not alone and float(found_inf):
+            return self._skipped(loss)
         threads = torch.get_num_threads()
         for loose in plan.loose:
             loose.check()
@@ -68,7 +73,7 @@ class Optimizer(Contract):
             table.merge(threads)
         if found_inf is not None and not plan.rows_are_finite(threads):
             return self._skipped(loss)  # finite values of one row may add up to infinity
-        scale = self._gradient_scale(plan, threads)
+        scale = 1.0 if alone else self._gradient_scale(plan, threads)
         for k, group in enumerate(self.param_groups):
             plan.set_scalars(k, self._scalars(group, plan.signatures[k], scale))
         for batch in plan.batches:
@@ -76,9 +81,9 @@ class Optimizer(Contract):
         for loose in plan.loose:
             loose.run(plan.named_scalars(loose.group))
         for table in plan.tables:
-            table.run(plan.values[table.group] or [], threads)
+            table.run(list(plan.named_scalars(table.group).values()), threads)
         if self._ema is not None:
-            plan.average_resting(self._ema)
+            plan.average_resting(self._ema, found_inf if alone else None)
         if self._zero_after:
             self.zero_grad(set_to_none=False)
         plan.let_go()
@@ -127,6 +132,7 @@ class Optimizer(Contract):
         signatures = [self._signature(group, amp) for group in self.param_groups]
         if self._plan is None or not self._plan.still_holds(self, signatures):
             self._plan = None
+            capture.refuse_new_plan(self)
             checks.gradients(self, finite=self._check_finite)
             self._plan = Plan(self, signatures)
         if self._zero and not self._zero_after and self._plan.held is None and self._plan.shares_gradients:
@@ -136,7 +142,7 @@ class Optimizer(Contract):
 
     def _signature(self, group: Group, amp: bool) -> tuple[Rule, Stages]:
         rule = self.rule_of(group)
-        decay = "weight_decay" not in rule.hyperparameters and float(group.get("weight_decay", 0.0)) != 0.0
+        decay = "weight_decay" not in rule.hyperparameters and _may_be_nonzero(group.get("weight_decay", 0.0))
         scale = amp or bool(group["maximize"]) or self._clip_norm is not None
         return rule, _stages(scale, decay, self._ema is not None, self._zero and not self._zero_after)
 
@@ -157,12 +163,12 @@ class Optimizer(Contract):
             group.setdefault(state.UPDATES, state.steps_done(self, group))
         if group.get(state.SCHEDULE) is not None:
             group["lr"] = rate_at(group[state.SCHEDULE], group[state.UPDATES])
-        values = list(self.hyperparameters(group).values())
-        stages = signature[1]
+        rule, stages = signature
+        values = [device.option(self._given(group, name)) for name in rule.hyperparameters]
         if stages.scale:
             values.append(-scale if group["maximize"] else scale)
         if stages.decay:
-            values.append(float(group["weight_decay"]))
+            values.append(device.option(group["weight_decay"]))
         if stages.ema:
             values.append(self._ema or 0.0)
         return values
@@ -198,3 +204,9 @@ _observed_step = torch._disable_dynamo(
 )
 
 _stages = functools.cache(Stages)
+
+
+def _may_be_nonzero(value: Any) -> bool:
+    """Whether a number may be other than 0; one on a GPU is not waited for."""
+    number = device.option(value)
+    return isinstance(number, torch.Tensor) or number != 0.0

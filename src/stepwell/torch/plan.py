@@ -13,8 +13,12 @@ from stepwell.kernels import Stages, cpu
 from stepwell.kernels.rest import rest
 from stepwell.rule import Rule
 from stepwell.torch import checks, native, rows, state, watched
-from stepwell.torch.batch import DTYPES, Batch, fits
+from stepwell.torch.batch import DTYPES, Batch, fits, lies_plain
 from stepwell.torch.eager import Loose, LooseRows
+from stepwell.torch.gpu import device
+from stepwell.torch.gpu import rows as gpu_rows
+from stepwell.torch.gpu.batch import GpuBatch
+from stepwell.torch.gpu.rows import GpuRows
 from stepwell.torch.native import GONE, MOVED, OTHER, SAME
 from stepwell.torch.rows import Rows
 
@@ -53,13 +57,16 @@ class Plan:
         self.loose: list[Loose] = []
         self.tables: list[Rows] = []
         self.values: list[list[float] | None] = [None] * len(signatures)
-        self.rows: list[list[np.ndarray]] = [[] for _ in signatures]  # where each group's scalars are wanted
+        self.rows: list[list[tuple[Batch, int]]] = [[] for _ in signatures]  # where each group's scalars are wanted
         self._build(owner)
+        self.device_batches = [batch for batch in self.batches if isinstance(batch, GpuBatch)]
+        others = self.loose or self.tables or len(self.device_batches) < len(self.batches)
+        self.on_device = bool(self.device_batches) and not others
         self.all_batched = sum(len(batch.parameters) for batch in self.batches) == sum(map(len, self.params))
         self.changes = watched.changes
 
     def _build(self, owner: "Contract") -> None:
-        kinds: dict[tuple[Rule, Stages, str], list[Member]] = {}
+        kinds: dict[tuple[Rule, Stages, str, torch.device], list[Member]] = {}
         for k, (params, (rule, stages)) in enumerate(zip(self.params, self.signatures, strict=True)):
             for p, form in zip(params, self.forms[k], strict=True):
                 if form is None:
@@ -69,23 +76,25 @@ class Plan:
                     self._add_sparse(owner, k, p, own)
                     continue
                 owner.settle(p)
-                by_element = cpu.usable() and not cpu.program(rule, stages).by_rows
-                if by_element and fits(p, p.detach() if p.grad is None else p.grad):
-                    kinds.setdefault((rule, stages, DTYPES[p.dtype]), []).append((k, p, own))
+                g, by_element = p.detach() if p.grad is None else p.grad, not cpu.program(rule, stages).by_rows
+                if by_element and (lies_plain(p, g) if device.takes(p) else cpu.usable() and fits(p, g)):
+                    kinds.setdefault((rule, stages, DTYPES[p.dtype], p.device), []).append((k, p, own))
                 else:
                     self.loose.append(Loose(p, own, rule, stages, k))
-        for (rule, stages, dtype), members in kinds.items():
+        for (rule, stages, dtype, _), members in kinds.items():
             self._add_batch(rule, stages, dtype, members)
 
     def _add_sparse(self, owner: "Contract", k: int, p: Tensor, own: dict[str, Tensor]) -> None:
         rule, stages = self.signatures[k]
         still = owner.sparse == "lazy" or not rest(rule, stages, lazy=False).moves
         touched = replace(stages, zero=False)
-        if rows.fits(p, rule, stages):
+        if not device.takes(p) and rows.fits(p, rule, stages):
             table = Rows(p, own, rule, touched, k, owner.sparse, stages.zero)
             table.continue_from(owner.tables.get(p))
             owner.tables[p] = table
             self.tables.append(table)
+        elif still and gpu_rows.fits(p, rule, stages):
+            self.loose.append(GpuRows(p, own, rule, stages, k))
         else:
             self.loose.append(LooseRows(p, own, rule, stages, k, still=still))
 
@@ -97,12 +106,13 @@ class Plan:
             named = {"p": p, "g": p, **own}
             rows.append([named[name] for name in (*program.arrays, *program.scalar_state, "step")])
         groups = np.zeros((len(used), len(program.scalars)))
-        batch = Batch(rule, stages, dtype, rows, [used.index(k) for k, _, _ in members], groups)
+        kind = GpuBatch if device.takes(members[0][1]) else Batch
+        batch = kind(rule, stages, dtype, rows, [used.index(k) for k, _, _ in members], groups)
         batch.take_gradients([p.grad for _, p, _ in members])
         batch.locate()
         self.batches.append(batch)
-        for row, k in zip(groups, used, strict=True):
-            self.rows[k].append(row)
+        for row, k in enumerate(used):
+            self.rows[k].append((batch, row))
 
     def still_holds(self, owner: "Contract", signatures: list[tuple[Rule, Stages]]) -> bool:
         """Whether the plan is good for the gradients as they are now; new ones of the old kind are taken in."""
@@ -158,10 +168,11 @@ class Plan:
         return len(np.unique(found)) < len(found)
 
     @torch.no_grad()
-    def average_resting(self, decay: float) -> None:
-        """The averages of parameters that had no gradient move too."""
+    def average_resting(self, decay: float, found: Tensor | None = None) -> None:
+        """The averages of parameters that had no gradient move too, unless the device has found that nothing shall."""
         for p, average in (pair for each in (*self.batches, *self.loose, *self.tables) for pair in each.resting()):
-            average.lerp_(p.detach().to(average.dtype), 1 - decay)
+            weight = 1 - decay if found is None else (1 - decay) * (found.to(average) == 0).to(average).squeeze()
+            average.lerp_(p.detach().to(average.dtype), weight)
 
     def all_finite(self, threads: int) -> bool:
         """Whether no gradient has a NaN or an infinity."""
@@ -184,14 +195,14 @@ class Plan:
     def named_scalars(self, k: int) -> dict[str, float]:
         """Group k's scalars by name."""
         rule, stages = self.signatures[k]
-        return dict(zip((*rule.hyperparameters, *stages.scalars), self.values[k] or (), strict=True))
+        return dict(zip((*rule.hyperparameters, *stages.scalars), map(float, self.values[k] or ()), strict=True))
 
     def set_scalars(self, k: int, values: list[float]) -> None:
-        """Give group k its scalars for this step."""
-        if values != self.values[k]:
+        """Give group k its scalars for this step; one that lies on a GPU may have changed where it is."""
+        if values != self.values[k] or any(isinstance(x, Tensor) for x in values):
             self.values[k] = values
-            for row in self.rows[k]:
-                row[:] = values
+            for batch, row in self.rows[k]:
+                batch.set_scalars(row, values)
 
 
 def _identical(now: np.ndarray, before: np.ndarray) -> bool:

@@ -10,6 +10,7 @@ from stepwell.kernels import Stages, cpu
 from stepwell.kernels.trace import Program
 from stepwell.rule import Rule
 from stepwell.torch.eager import HALF
+from stepwell.torch.gpu import device
 
 if TYPE_CHECKING:
     from stepwell.torch.contract import Contract, Group
@@ -28,14 +29,14 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
     taken_over = any(state.get(name) is not None for name in wanted.values())
     if state.get(STEP) is None or (wanted and not taken_over):  # a rule without its state begins with it
         state[STEP] = torch.tensor(float(taken_over), dtype=STEP_DTYPE)
-    named[STEP] = _as_number(state, STEP, STEP_DTYPE)
+    named[STEP] = _as_number(state, STEP, STEP_DTYPE, p)
     for name, key in wanted.items():
         if state.get(key) is None:
             source = rule.start[name]
             start = optimizer.hyperparameter(group, source) if isinstance(source, str) else source
             state[key] = _started(p, program, name, start)
         if name in program.scalar_state:
-            named[name] = _as_number(state, key, NUMBER_DTYPE)
+            named[name] = _as_number(state, key, NUMBER_DTYPE, p)
         else:
             named[name] = _as_array(state, key, p, program, name)
     if stages.ema:
@@ -75,10 +76,11 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _as_number(state: dict[str, Any], key: str, dtype: torch.dtype) -> Tensor:
-    value = state[key]
-    if not isinstance(value, Tensor) or value.dtype != dtype or value.dim() or value.device.type != "cpu":
-        state[key] = torch.tensor(float(value), dtype=dtype)
+def _as_number(state: dict[str, Any], key: str, dtype: torch.dtype, p: Tensor) -> Tensor:
+    """A number of one parameter, on the CPU, or beside it where the kernels for a GPU count its steps."""
+    value, place = state[key], p.device if device.takes(p) else torch.device("cpu")
+    if not isinstance(value, Tensor) or value.dtype != dtype or value.dim() or value.device != place:
+        state[key] = torch.tensor(float(value), dtype=dtype, device=place)
     return state[key]
 
 
