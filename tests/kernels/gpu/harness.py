@@ -14,7 +14,7 @@ from tests.kernels.harness import SURROUND, Arrays, Work, age, group_of
 from tests.kernels.interpreter import DEVICE
 
 BLOCK = 64  # of the interpreter, whose time goes by the program
-SIZES = (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 9 * BLOCK + 5)
+SIZES = (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 5)
 STORED = {"float32": torch.float32, "float64": torch.float64, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 

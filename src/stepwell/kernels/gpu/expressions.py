@@ -37,8 +37,9 @@ def power(x, y):
     size = tl.where(tl.abs(x) == one, one, tl.exp2(y * tl.log2(tl.abs(x))))
     whole = tl.floor(y) == y
     odd = whole & (tl.floor(y * 0.5) * 2.0 != y)
-    signed = tl.where(odd, -size, tl.where(whole, size, tl.full((), float("nan"), tl.float64)))
-    made = tl.where(x < zero, signed, size)
+    real = whole | (x == zero) | (tl.abs(x) == float("inf"))
+    signed = tl.where(odd, -size, tl.where(real, size, tl.full((), float("nan"), tl.float64)))
+    made = tl.where((x < zero) | (one / x < zero), signed, size)
     return tl.where((y == zero) | (x == one), one, tl.where(y == one, x, made))
 
 
