@@ -33,7 +33,8 @@ class GpuBatch(Batch):
         self.which, self.blocks = torch.from_numpy(which).to(self.device), len(which)
         self.scalars = torch.zeros(len(rows), self.kernel.scalars, dtype=torch.float64, device=self.device)
         self.sums = torch.zeros(self.blocks, dtype=torch.float64, device=self.device)
-        self.one, self.never = torch.ones((), dtype=torch.float64, device=self.device), self.sums.new_zeros(1)
+        self.one = torch.ones((), dtype=torch.float64, device=self.device)
+        self.never = torch.zeros(1, device=self.device)  # of the dtype of a GradScaler's, or it were another kernel
         self.factor: Tensor | None = None
         self.found: Tensor | None = None
         self.live: dict[tuple[int, int], Tensor] = {}  # scalars that the device has itself
