@@ -42,7 +42,7 @@ def refuse_options(optimizer: "Contract", options: Mapping[str, Any]) -> None:
 
 def refuse_new_plan(optimizer: "Contract") -> None:
     """Refuse to prepare a step inside a graph, where no memory may be asked for and nothing read."""
-    if torch.cuda.is_initialized() and device.capturing():
+    if device.capturing():
         raise RuntimeError(
             f"{type(optimizer).__name__}.step() inside a CUDA graph must be the step that was made before it: step a "
             "few times outside, with the same parameters having gradients, then capture"

@@ -32,7 +32,7 @@ def takes(x: Tensor) -> bool:
 
 def capturing() -> bool:
     """Whether what is launched now goes into a CUDA graph instead of to the device."""
-    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
 
 
 def on(device: torch.device) -> Any:
