@@ -1,4 +1,5 @@
 # make demo: the main job, from nothing.   make test: the whole test suite, from nothing.
+# make test-gpu: the kernels for a GPU on the one that is here; everywhere else `make test` has them interpreted.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
@@ -7,7 +8,7 @@ export STEPWELL_DATA ?= $(SHARED)
 
 DOORS := $(notdir $(basename $(wildcard constraints/*.txt)))
 
-.PHONY: demo book test test-doors lint types readme docs bench bench-doors check clean
+.PHONY: demo book test test-gpu test-doors lint types readme docs bench bench-doors check clean
 
 demo: .venv/lab
 	$(BIN)/stepwell sweep digits
@@ -24,6 +25,9 @@ test-doors: .venv/dev
 	STEPWELL_EVERY_RULE=1 $(BIN)/python -m pytest -q -n auto tests/testing/test_library.py
 	$(BIN)/python -m pytest -q -n auto tests/doors/numpy tests/doors/torch
 	$(BIN)/nox
+
+test-gpu: .venv/dev
+	STEPWELL_TEST_GPU=1 $(BIN)/python -m pytest -q tests/kernels/gpu tests/torch/gpu
 
 lint: .venv/dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

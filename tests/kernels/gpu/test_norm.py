@@ -21,7 +21,13 @@ def total(tensors: Sequence[torch.Tensor], dtype: str, term: str, resting: int |
         launched.gradients[resting] = -1
     sums = on_device(np.full(len(launched.which), math.nan))
     norm.block_sums(dtype, term)[(len(sums),)](
-        launched.table, launched.gradients, launched.which, sums, COLUMNS=launched.table.shape[1], BLOCK=BLOCK
+        launched.table,
+        launched.gradients,
+        launched.which,
+        sums,
+        COLUMNS=launched.table.shape[1],
+        BLOCK=BLOCK,
+        **gpu.OPTIONS,
     )
     return float(sums.sum())
 

@@ -24,9 +24,9 @@ class Scaled(Pair):
         for scaler, params in zip(self.scalers, (self.ps, self.qs), strict=True):
             factor = scaler.scale(torch.ones((), device=params[0].device))
             for p in params:
-                p.grad *= factor
+                p.grad = None if p.grad is None else p.grad * factor
             if spoil is not None:
-                params[1].grad[-1] = spoil
+                params[1].grad[-1] = spoil  # pyright: ignore[reportOptionalSubscript]
         with engine():
             self.scalers[0].step(self.mine)
             self.scalers[0].update()
@@ -36,7 +36,11 @@ class Scaled(Pair):
         self.compare()
 
 
-OPTIONS = [{}, {"clip_norm": 0.5, "ema": 0.9, "weight_decay": 0.1}, {"zero_grad": True, "maximize": True}]
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"clip_norm": 0.5, "ema": 0.9, "weight_decay": 0.1},
+    {"zero_grad": True, "maximize": True},
+]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -73,7 +77,7 @@ def found(value: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_the_host_does_not_ask_what_was_found(value):
-    options = {"clip_norm": 0.5, "ema": 0.9}
+    options: dict[str, Any] = {"clip_norm": 0.5, "ema": 0.9}
     pair = Pair(lambda ps: door.Adam(ps, **options), lambda qs: door.Adam(qs, **options), SMALL)
     pair.train(2)
     pair.give()
@@ -96,11 +100,11 @@ def test_gradients_are_zeroed_where_the_step_is_left_out():
     pair = Pair(lambda ps: door.Adam(ps, zero_grad=True), lambda qs: door.Adam(qs, zero_grad=True), SMALL, gaps=False)
     pair.train(1)
     pair.give()
-    pair.ps[0].grad[0] = math.inf
+    pair.ps[0].grad[0] = math.inf  # pyright: ignore[reportOptionalSubscript]
     pair.mine.grad_scale, pair.mine.found_inf = None, found(1.0)
     with engine():
         pair.mine.step()
-    assert not any(p.grad.any() for p in pair.ps)
+    assert not any(p.grad is None or p.grad.any() for p in pair.ps)
 
 
 def test_a_schedule_does_not_count_a_step_left_out():

@@ -1,4 +1,4 @@
-"""torch's optimizers whose parameters lie on a GPU: plan, state, groups, hooks, whole step, through the kernels there."""
+"""torch's optimizers whose parameters lie on a GPU: plan, state, groups, hooks and whole step, through its kernels."""
 
 import copy
 from typing import Any
@@ -14,7 +14,7 @@ from tests.kernels.interpreter import DEVICE
 from tests.torch.gpu.harness import SMALL, Pair, engine, no_host_reads
 from tests.torch.options import NAMES, rich
 
-EVERYTHING = {"clip_norm": 0.5, "ema": 0.9, "zero_grad": True}
+EVERYTHING: dict[str, Any] = {"clip_norm": 0.5, "ema": 0.9, "zero_grad": True}
 
 
 def named(name: str, options: dict[str, Any], **more: Any) -> Pair:
@@ -195,7 +195,7 @@ def test_what_no_kernel_takes_is_stepped_by_torch():
     p = torch.nn.Parameter(wide[:, ::2])
     p.grad = torch.ones_like(p)
     with engine():
-        optimizer = door.SGD([p], lr=0.5)
+        optimizer: Any = door.SGD([p], lr=0.5)
         optimizer.step()
         assert [type(x) for x in optimizer._plan.loose] == [Loose]
         assert not optimizer._plan.on_device
