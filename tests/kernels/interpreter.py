@@ -3,6 +3,7 @@
 Triton looks at TRITON_INTERPRET when it is imported and when a kernel is made; this module is imported before either.
 """
 
+import importlib.util
 import os
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ ON_GPU = os.environ.get("STEPWELL_TEST_GPU") == "1"
 DEVICE = "cuda" if ON_GPU else "cpu"
 if not ON_GPU:
     os.environ["TRITON_INTERPRET"] = "1"
-pytest.importorskip("triton")
+IGNORED = [] if importlib.util.find_spec("triton") else ["test_*.py"]  # there is no Triton but for Linux
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,7 @@ IN_ELEMENTS = {
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_wrong_kernel_is_rejected(name):
-    work = Work(MUTANTS[name][0], sizes=(1, 5, 17), steps=5)
+    work = Work(MUTANTS[name][0], sizes=(1, 5, 17), steps=4)
     with pytest.raises(AssertionError, match="error"):
         assert_same(work, lambda work: by_gpu(work, rule=mutant(name)), by_reference)
 

@@ -1,6 +1,7 @@
 """What a GPU takes, and how the host hands it numbers without waiting for it."""
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,9 +67,11 @@ def _put(target: Tensor, words: Sequence[int]) -> None:
     kernel = _put_kernel()
     for at in range(0, len(words), WORDS):
         some = words[at : at + WORDS]
-        kernel[(1,)](target, at, len(some), *some, *[0] * (WORDS - len(some)), num_warps=1, **gpu.OPTIONS)
+        with on(target.device):
+            kernel[(1,)](target, at, len(some), *some, *[0] * (WORDS - len(some)), num_warps=1, **gpu.OPTIONS)
 
 
+@functools.cache
 def _put_kernel() -> Any:
     words = [f"w{k}" for k in range(WORDS)]
     source = _PUT.format(
