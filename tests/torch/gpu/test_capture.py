@@ -103,10 +103,13 @@ def test_what_a_graph_reads_it_has_itself(capturing, monkeypatch):
     capturing()
     copied: list[Any] = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda *_: copied.append("pinned"))
+    put, right = [], device._put
+    monkeypatch.setattr(device, "_put", lambda target, words: (put.append(len(words)), right(target, words)))
     (batch,) = pair.mine._plan.batches
     sent = dict(batch.sent)
     pair.train(2)
     assert not copied
+    assert sorted(put) == [len(SMALL)] * 4 + [batch.groups.size] * 2  # addresses for the norm and for the step
     assert batch.sent == sent
     for optimizer in (pair.mine, pair.theirs):
         optimizer.param_groups[0]["lr"] = 0.3
