@@ -1,4 +1,5 @@
 # make demo: the main job, from nothing.   make test: the whole test suite, from nothing.
+# make test-gpu: the kernels for a GPU on the one that is here; everywhere else `make test` has them interpreted.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
@@ -7,7 +8,7 @@ export STEPWELL_DATA ?= $(SHARED)
 
 DOORS := $(notdir $(basename $(wildcard constraints/*.txt)))
 
-.PHONY: demo book test test-doors test-cluster lint types readme docs bench bench-doors check clean
+.PHONY: demo book test test-gpu test-doors test-cluster lint types readme docs bench bench-doors check clean
 
 demo: .venv/lab
 	$(BIN)/stepwell sweep digits
@@ -28,6 +29,8 @@ test-doors: .venv/dev
 # the lab on Ray and on a PostgreSQL of its own, in an environment of its own
 test-cluster: .venv/dev
 	$(BIN)/nox -s cluster
+test-gpu: .venv/dev
+	STEPWELL_TEST_GPU=1 $(BIN)/python -m pytest -q tests/kernels/gpu tests/torch/gpu
 
 lint: .venv/dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -3,12 +3,14 @@
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from stepwell.kernels import cache
 from stepwell.kernels.cpu import blocks_of, over_blocks
 from stepwell.kernels.source import ADDRESSES, BLOCK, FIRST_BLOCK, LENGTH
+from stepwell.symbolic import minimum
 
 _SOURCE = f"""\
 from numba import float32, float64
@@ -61,10 +63,10 @@ def all_finite(table: np.ndarray, column: int, dtype: str, threads: int) -> bool
     return _sum(table, column, dtype, "x * 0.0", threads) == 0.0
 
 
-def clip_factor(norm: float, limit: float) -> float:
+def clip_factor(norm: Any, limit: float) -> Any:
     """The factor that brings a gradient of this norm inside the L2 ball of radius `limit`; NaN for a NaN norm.
 
-    torch.nn.utils.clip_grad_norm_'s own: limit / (norm + 1e-6), at most 1.
+    torch.nn.utils.clip_grad_norm_'s own: limit / (norm + 1e-6), at most 1. The norm is a number, or one of an array
+    library's own; so is the factor.
     """
-    factor = limit / (norm + 1e-6)
-    return 1.0 if factor > 1.0 else factor
+    return minimum(limit / (norm + 1e-6), 1.0)

@@ -99,7 +99,7 @@ def by_row(traced: Program, outputs: dict[str, str | float], real: str) -> tuple
     each: list[Operation] = []
     for o in traced.body:
         if o.op == "row_mean":
-            row += _mean(traced, o, _needed(each, o.args), real)
+            row += _mean(traced, o, needed(each, o.args), real)
         elif once.intersection(o.args) and all(a in once or a in scalar for a in o.args):
             row.append(assignment(o, real))
         else:
@@ -108,7 +108,7 @@ def by_row(traced: Program, outputs: dict[str, str | float], real: str) -> tuple
         once.add(o.target)
     of_elements = {name: new for name, new in outputs.items() if name not in traced.row_state}
     wanted = [new for name, new in of_elements.items() if new != name]
-    elements = body(traced, _needed(each, wanted), of_elements, real)
+    elements = body(traced, needed(each, wanted), of_elements, real)
     return (
         elements,
         row,
@@ -124,7 +124,7 @@ def _mean(traced: Program, mean: Operation, operations: list[Operation], real: s
     return [*head, *("    " + line for line in loop), f"{narrow(mean.target)} = {real}(total / max(width, 1))"]
 
 
-def _needed(operations: list[Operation], wanted: Sequence[str | float]) -> list[Operation]:
+def needed(operations: list[Operation], wanted: Sequence[str | float]) -> list[Operation]:
     """Those operations that the wanted values rest on."""
     found, names = [], set(wanted)
     for o in reversed(operations):

@@ -1,6 +1,7 @@
 """Tensors that one kernel call updates: where they lie, their clocks, and the scalars of their groups."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,12 +38,12 @@ class Batch:
     ):  # fmt: skip
         self.dtype, self.groups, self.stages = dtype, groups, stages
         names = cpu.program(rule, stages).arrays
-        self.kernel = cpu.kernel(rule, stages, tuple(storage))
+        self.kernel = self.kernel_of(rule, stages, tuple(storage))
         self.lengths = np.array([p.numel() * (2 if p.is_complex() else 1) for p, *_ in rows], np.int64)
         table = self.kernel.table(self.lengths.tolist(), groups_of)
         self.table = np.ascontiguousarray(np.pad(table, ((0, 0), (0, 1))))  # a last column: the step
         self.table[:, ADDRESSES:] = [[t.data_ptr() for t in row] for row in rows]
-        self.clock = self.kernel.clock(len(rows))
+        self.clock = np.zeros((len(rows), 1 + len(self.kernel.program.scalar_state)))
         self.ids = np.array([list(map(id, row)) for row in rows], np.int64)
         self.parameters = [row[0] for row in rows]
         self.gradients: list[Tensor | None] = []
@@ -50,6 +51,14 @@ class Batch:
         self.averages = [row[names.index("ema")] for row in rows] if stages.ema else []
         self.written = self.parameters + self.averages
         self.anchors: list[Tensor] = []
+
+    def kernel_of(self, rule: Rule, stages: Stages, storage: tuple[str, ...]) -> Any:
+        """The kernel for arrays stored so."""
+        return cpu.kernel(rule, stages, storage)
+
+    def set_scalars(self, row: int, values: Sequence[float | Tensor]) -> None:
+        """Give a group its scalars, by its row of `groups`."""
+        self.groups[row] = list(map(float, values))
 
     def anchor(self) -> None:
         """Keep the memory of all tensors from being given to others, while not every address is read at every step."""
@@ -135,9 +144,13 @@ def same_layout(a: Tensor, b: Tensor) -> bool:
 
 def fits(p: Tensor, g: Tensor) -> bool:
     """Whether a kernel can take this parameter with this gradient: on the CPU, dense, in one dtype and order."""
+    return p.device.type == "cpu" and lies_plain(p, g)
+
+
+def lies_plain(p: Tensor, g: Tensor) -> bool:
+    """Whether a kernel can read this parameter and this gradient: dense, in one dtype and order."""
     return (
         p.dtype in DTYPES
-        and p.device.type == "cpu"
         and g.dtype == p.dtype
         and g.layout == torch.strided == p.layout
         and same_layout(p, g)

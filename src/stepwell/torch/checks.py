@@ -12,6 +12,7 @@ from stepwell.kernels import Stages, cpu
 from stepwell.torch import narrow, sharding
 from stepwell.torch.coo import merged, refuse_outside
 from stepwell.torch.eager import HALF, is_finite
+from stepwell.torch.gpu import capture
 from stepwell.torch.state import EMA, SCHEDULE, UPDATES, form, of
 
 if TYPE_CHECKING:
@@ -88,12 +89,12 @@ def of_the_whole(given: Mapping[str, Any], group: dict[str, Any]) -> None:
 def group(optimizer: "Contract", options: Mapping[str, Any]) -> None:
     """Refuse options that are unknown, out of their domain, or that this engine cannot honour."""
     name = type(optimizer).__name__
-    for flag in ("differentiable", "capturable"):
-        if options.get(flag):
-            raise ValueError(
-                f"{flag}={options[flag]!r}: {name} updates tensors in place outside autograd and CUDA graphs; "
-                f"only {flag}=False is possible (use torch.optim for the other)"
-            )
+    if options.get("differentiable"):
+        raise ValueError(
+            f"differentiable={options['differentiable']!r}: {name} updates tensors in place outside autograd; only "
+            "differentiable=False is possible (use torch.optim for the other)"
+        )
+    capture.refuse_options(optimizer, options)
     for key in options:
         if key not in optimizer.defaults and key not in KEPT:
             raise TypeError(f"{name} has no option {key!r}; it has {', '.join(optimizer.defaults)}")

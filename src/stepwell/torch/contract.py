@@ -209,8 +209,11 @@ class Contract(torch.optim.Optimizer):
 
     def hyperparameter(self, group: Group, name: str) -> float:
         """One of the rule's hyperparameters as a group gives it now."""
+        return float(self._given(group, name))
+
+    def _given(self, group: Group, name: str) -> Any:
         place = self.arguments.get(name, name)
-        return float(group[place] if isinstance(place, str) else group[place[0]][place[1]])
+        return group[place] if isinstance(place, str) else group[place[0]][place[1]]
 
     def _outside_swap(self, what: str) -> None:
         if self._swapped:

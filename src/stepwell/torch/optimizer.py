@@ -13,6 +13,7 @@ from stepwell.rule import Rule
 from stepwell.schedules import rate_at
 from stepwell.torch import checks, settling, sharding, state
 from stepwell.torch.contract import Contract, Group
+from stepwell.torch.gpu import capture, device
 from stepwell.torch.plan import Plan
 from stepwell.torch.sharding import Shares
 
@@ -63,16 +64,19 @@ class Optimizer(Contract):
         if not self.state and sharding.only_state_is_wanted():
             return self._begun(loss)
         found_inf = getattr(self, "found_inf", None)
-        if found_inf is not None and float(found_inf):
+        if found_inf is not None and not device.takes(found_inf) and float(found_inf):
             return self._skipped(loss)
         threads = torch.get_num_threads()
         try:
             plan = self._prepared()
+            alone = plan.is_alone(self, found_inf)
+            if found_inf is not None and not alone and float(found_inf):
+                return self._skipped(loss)
             plan.prepare(threads)
         except Exception as error:
             settling.tell(self, error)
             raise
-        scale = settling.gradient_scale(self, plan, threads)
+        scale = 1.0 if alone else settling.gradient_scale(self, plan, threads)
         if scale is None:
             return self._skipped(loss)
         plan.shares.count_change()
@@ -80,7 +84,7 @@ class Optimizer(Contract):
             plan.set_scalars(k, self._scalars(group, plan.signatures[k], scale))
         plan.run(threads)
         if self._ema is not None:
-            plan.average_resting(self._ema)
+            plan.average_resting(self._ema, found_inf if alone else None)
         if self._zero_after or (self._zero and plan.shares.moved):
             self.zero_grad(set_to_none=False)
         plan.let_go()
@@ -161,13 +165,14 @@ class Optimizer(Contract):
         signatures = [self._signature(group, amp) for group in self.param_groups]
         if plan is None or not plan.still_holds(signatures):
             self._plan = None
+            capture.refuse_new_plan(self)
             checks.gradients(shares.params, finite=self._check_finite)
             self._plan = plan = Plan(self, signatures, shares)
         return plan
 
     def _signature(self, group: Group, amp: bool) -> tuple[Rule, Stages]:
         rule = self.rule_of(group)
-        decay = "weight_decay" not in rule.hyperparameters and float(group.get("weight_decay", 0.0)) != 0.0
+        decay = "weight_decay" not in rule.hyperparameters and _may_be_nonzero(group.get("weight_decay", 0.0))
         scale = amp or bool(group["maximize"]) or self._clip_norm is not None
         return rule, _stages(scale, decay, self._ema is not None, self._zero and not self._zero_after)
 
@@ -178,12 +183,12 @@ class Optimizer(Contract):
             group.setdefault(state.UPDATES, state.steps_done(self, group))
         if group.get(state.SCHEDULE) is not None:
             group["lr"] = rate_at(group[state.SCHEDULE], group[state.UPDATES])
-        values = list(self.hyperparameters(group).values())
-        stages = signature[1]
+        rule, stages = signature
+        values = [device.option(self._given(group, name)) for name in rule.hyperparameters]
         if stages.scale:
             values.append(-scale if group["maximize"] else scale)
         if stages.decay:
-            values.append(float(group["weight_decay"]))
+            values.append(device.option(group["weight_decay"]))
         if stages.ema:
             values.append(self._ema or 0.0)
         return values
@@ -219,3 +224,9 @@ _observed_step = torch._disable_dynamo(
 )
 
 _stages = functools.cache(Stages)
+
+
+def _may_be_nonzero(value: Any) -> bool:
+    """Whether a number may be other than 0; one on a GPU is not waited for."""
+    number = device.option(value)
+    return isinstance(number, torch.Tensor) or number != 0.0

@@ -16,8 +16,12 @@ from stepwell.kernels.rest import rest
 from stepwell.rule import Rule
 from stepwell.torch import checks, narrow, native, rows, sharding, state, watched
 from stepwell.torch.agreement import Slot
-from stepwell.torch.batch import DTYPES, Batch, fits
+from stepwell.torch.batch import DTYPES, Batch, fits, lies_plain
 from stepwell.torch.eager import Loose, LooseRows
+from stepwell.torch.gpu import capture, device, signals
+from stepwell.torch.gpu import rows as gpu_rows
+from stepwell.torch.gpu.batch import GpuBatch
+from stepwell.torch.gpu.rows import GpuRows
 from stepwell.torch.native import GONE, MOVED, OTHER, SAME
 from stepwell.torch.rows import Rows
 
@@ -53,13 +57,16 @@ class Plan:
         self.loose: list[Loose] = []
         self.tables: list[Rows] = []
         self.values: list[list[float] | None] = [None] * len(signatures)
-        self.rows: list[list[np.ndarray]] = [[] for _ in signatures]  # where each group's scalars are wanted
+        self.rows: list[list[tuple[Batch, int]]] = [[] for _ in signatures]  # where each group's scalars are wanted
         self._build(owner)
+        self.device_batches = [batch for batch in self.batches if isinstance(batch, GpuBatch)]
+        others = self.loose or self.tables or len(self.device_batches) < len(self.batches)
+        self.on_device = bool(self.device_batches) and not others
         self.all_batched = sum(len(batch.parameters) for batch in self.batches) == sum(map(len, self.params))
         self.changes = watched.changes
 
     def _build(self, owner: "Contract") -> None:
-        kinds: dict[tuple[Rule, Stages, str, Slot | None], list[Member]] = {}
+        kinds: dict[tuple[Rule, Stages, str, torch.device, Slot | None], list[Member]] = {}
         for k, (pairs, (rule, stages)) in enumerate(zip(self.shares.pairs(), self.signatures, strict=True)):
             for (p, whole), form in zip(pairs, self.forms[k], strict=True):
                 if form is None:
@@ -69,13 +76,16 @@ class Plan:
                     self._add_sparse(owner, k, p, own, whole)
                     continue
                 owner.settle(whole)
-                by_element = cpu.usable() and not cpu.program(rule, stages).by_rows
-                if by_element and fits(p, p.detach() if p.grad is None else p.grad):
-                    kinds.setdefault((rule, stages, DTYPES[p.dtype], self.shares.slots.get(p)), []).append((k, p, own))
+                g, by_element = p.detach() if p.grad is None else p.grad, not cpu.program(rule, stages).by_rows
+                if by_element and (lies_plain(p, g) if device.takes(p) else cpu.usable() and fits(p, g)):
+                    if device.takes(p):
+                        narrow.refuse(owner, p, rule, stages, f"is on {p.device}")
+                    kind = rule, stages, DTYPES[p.dtype], p.device, self.shares.slots.get(p)
+                    kinds.setdefault(kind, []).append((k, p, own))
                 else:
                     narrow.refuse(owner, p, rule, stages, f"is of {p.layout} on {p.device}, and no kernel takes it")
                     self.loose.append(Loose(p, own, rule, stages, k))
-        for (rule, stages, dtype, _), members in kinds.items():
+        for (rule, stages, dtype, *_), members in kinds.items():
             self._add_batch(owner, rule, stages, dtype, members)
 
     def _add_sparse(self, owner: "Contract", k: int, p: Tensor, own: dict[str, Tensor], whole: Tensor) -> None:
@@ -83,11 +93,13 @@ class Plan:
         narrow.refuse(owner, p, rule, stages, "has a sparse gradient")
         still = owner.sparse == "lazy" or not rest(rule, stages, lazy=False).moves
         touched = replace(stages, zero=False)
-        if rows.fits(p, rule, stages):
+        if not device.takes(p) and rows.fits(p, rule, stages):
             table = Rows(p, own, rule, touched, k, owner.sparse, stages.zero)
             table.continue_from(owner.tables.get(whole))
             owner.tables[whole] = table
             self.tables.append(table)
+        elif still and gpu_rows.fits(p, rule, stages):
+            self.loose.append(GpuRows(p, own, rule, stages, k))
         else:
             self.loose.append(LooseRows(p, own, rule, stages, k, still=still))
 
@@ -105,12 +117,13 @@ class Plan:
             named = {"p": p, "g": p, **own}
             rows.append([named[name] for name in wanted])
         groups = np.zeros((len(used), len(program.scalars)))
-        batch = Batch(rule, stages, dtype, storage, rows, [used.index(k) for k, _, _ in members], groups)
+        kind = GpuBatch if device.takes(members[0][1]) else Batch
+        batch = kind(rule, stages, dtype, storage, rows, [used.index(k) for k, _, _ in members], groups)
         batch.take_gradients([p.grad for _, p, _ in members])
         batch.locate()
         self.batches.append(batch)
-        for row, k in zip(groups, used, strict=True):
-            self.rows[k].append(row)
+        for row, k in enumerate(used):
+            self.rows[k].append((batch, row))
 
     def is_of(self, groups: Sequence[Mapping[str, Any]]) -> bool:
         """Whether these groups have the parameters and the state still that the plan was made for."""
@@ -156,7 +169,7 @@ class Plan:
         for loose in self.loose:
             loose.run(self.named_scalars(loose.group))
         for table in self.tables:
-            table.run(self.values[table.group] or [], threads)
+            table.run(list(self.named_scalars(table.group).values()), threads)
 
     def let_go(self) -> None:
         """After a step: hold no gradient that was new in it."""
@@ -183,10 +196,17 @@ class Plan:
         found = np.concatenate([np.array(loose, np.int64), *(batch.gradient_addresses() for batch in self.batches)])
         return len(np.unique(found)) < len(found)
 
-    def average_resting(self, decay: float) -> None:
-        """The averages of parameters that had no gradient move too."""
+    def is_alone(self, owner: Any, found_inf: Tensor | None) -> bool:
+        """Whether a GPU settles by itself what a step does: nothing is sharded, and the host need not know."""
+        whole = self.shares.agreement is None
+        alone = whole and bool(self.device_batches) and signals.left_to_device(owner, self, found_inf)
+        capture.check(owner, self, alone)
+        return alone
+
+    def average_resting(self, decay: float, found: Tensor | None = None) -> None:
+        """The averages of parameters that had no gradient move too, unless the device has found that nothing shall."""
         for p, average in (pair for each in (*self.batches, *self.loose, *self.tables) for pair in each.resting()):
-            state.follow(average, p, decay)
+            state.follow(average, p, decay, found)
 
     def all_finite(self, threads: int) -> bool:
         """Whether no gradient has a NaN or an infinity."""
@@ -213,14 +233,14 @@ class Plan:
     def named_scalars(self, k: int) -> dict[str, float]:
         """Group k's scalars by name."""
         rule, stages = self.signatures[k]
-        return dict(zip((*rule.hyperparameters, *stages.scalars), self.values[k] or (), strict=True))
+        return dict(zip((*rule.hyperparameters, *stages.scalars), map(float, self.values[k] or ()), strict=True))
 
     def set_scalars(self, k: int, values: list[float]) -> None:
-        """Give group k its scalars for this step."""
-        if values != self.values[k]:
+        """Give group k its scalars for this step; one that lies on a GPU may have changed where it is."""
+        if values != self.values[k] or any(isinstance(x, Tensor) for x in values):
             self.values[k] = values
-            for row in self.rows[k]:
-                row[:] = values
+            for batch, row in self.rows[k]:
+                batch.set_scalars(row, values)
 
 
 def _identical(now: np.ndarray, before: np.ndarray) -> bool:

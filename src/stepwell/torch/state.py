@@ -12,6 +12,7 @@ from stepwell.kernels.trace import Program
 from stepwell.rule import Rule
 from stepwell.torch import narrow, sharding
 from stepwell.torch.eager import HALF
+from stepwell.torch.gpu import device
 
 if TYPE_CHECKING:
     from stepwell.torch.contract import Contract, Group
@@ -36,7 +37,7 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
     taken_over = any(state.get(name) is not None for name in wanted.values())
     if state.get(STEP) is None or (wanted and not taken_over):  # a rule without its state begins with it
         state[STEP] = torch.tensor(float(taken_over), dtype=STEP_DTYPE)
-    named[STEP] = _as_number(state, STEP, STEP_DTYPE)
+    named[STEP] = _as_number(state, STEP, STEP_DTYPE, p)
     for name, key in wanted.items():
         source = rule.start[name]
         start = optimizer.hyperparameter(group, source) if isinstance(source, str) else source
@@ -46,7 +47,7 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
         if state.get(key) is None:
             state[key] = _started(p, program, name, start, kinds.get(name))
         if name in program.scalar_state:
-            named[name] = _as_number(state, key, NUMBER_DTYPE)
+            named[name] = _as_number(state, key, NUMBER_DTYPE, p)
         else:
             named[name] = _as_array(state, key, p, program, name, kinds.get(name))
     if narrow.is_split(kinds.get("p")):
@@ -93,10 +94,11 @@ def _number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _as_number(state: dict[str, Any], key: str, dtype: torch.dtype) -> Tensor:
-    value = state[key]
-    if not isinstance(value, Tensor) or value.dtype != dtype or value.dim() or value.device.type != "cpu":
-        state[key] = torch.tensor(float(value), dtype=dtype)
+def _as_number(state: dict[str, Any], key: str, dtype: torch.dtype, p: Tensor) -> Tensor:
+    """A number of one parameter, on the CPU, or beside it where the kernels for a GPU count its steps."""
+    value, place = state[key], p.device if device.takes(p) else torch.device("cpu")
+    if not isinstance(value, Tensor) or value.dtype != dtype or value.dim() or value.device != place:
+        state[key] = torch.tensor(float(value), dtype=dtype, device=place)
     return state[key]
 
 
@@ -128,9 +130,10 @@ def of(p: Tensor, shape: tuple[int, ...]) -> str:
 
 
 @torch.no_grad()
-def follow(average: Tensor, p: Tensor, decay: float) -> None:
-    """Move the average of a parameter that had no step."""
-    average.lerp_(p.detach().to(average.dtype), 1 - decay)
+def follow(average: Tensor, p: Tensor, decay: float, found: Tensor | None = None) -> None:
+    """Move the average of a parameter that had no step, unless the device has found that nothing shall move."""
+    weight = 1 - decay if found is None else (1 - decay) * (found.to(average) == 0).to(average).squeeze()
+    average.lerp_(p.detach().to(average.dtype), weight)
 
 
 def plain(optimizer: Any, packed: dict[str, Any]) -> dict[str, Any]:
