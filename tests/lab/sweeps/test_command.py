@@ -193,11 +193,10 @@ def test_ray_that_is_not_installed_is_said(own: str, monkeypatch: pytest.MonkeyP
 
 def test_processes_join_by_the_same_command(own: str) -> None:
     """Whichever comes first; without a name the study has the task's."""
-    for _ in range(2):
-        result = run("sweep", f"{own}:make", *SMALL, "--storage", "study.log", "--join")
-        assert result.exit_code == 0, result.stderr
+    first, second = (run("sweep", f"{own}:make", *SMALL, "--storage", "study.log", "--join") for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (0, 0), first.stderr + second.stderr
     assert Store.names("study.log", "line", "line") == ["line"]
-    assert "of them kept from before" in result.stderr
+    assert "of them kept from before" in second.stderr
     refused(
         run("sweep", f"{own}:make", *SMALL, "--seeds", "2", "--storage", "study.log", "--join"),
         "begun with other settings: seeds.1 is missing there, 1 here",
