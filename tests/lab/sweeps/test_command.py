@@ -4,11 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 
 from stepwell.lab.store.study import Store
+from stepwell.lab.sweeps import search
+from stepwell.lab.task import Task
+from stepwell.lab.training.crew import WorkerError
 from tests.lab.stored import run as kept
 from tests.test_cli import refused, run
 
@@ -160,6 +164,43 @@ def test_the_last_study_is_the_one_that_was_made_last(tmp_path: Path) -> None:
         Store.open(where, name, {"optimizers": ["adam"], "task": {"name": task}}).add([kept()])
     assert Store.names(where, "net", "net") == ["net zzz", "net 2"]
     assert Store.names(where, "net 2", "net 2") == ["net 2 zzz"]
+
+
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [
+        (["--ray"], "local"),
+        (["--ray", "--quiet"], "local"),
+        (["--ray", "head:6379"], "head:6379"),
+        (["--ray=auto"], "auto"),
+    ],
+)
+def test_ray_may_stand_without_an_address(
+    own: str, monkeypatch: pytest.MonkeyPatch, words: list[str], address: str
+) -> None:
+    def asked(task: Task, candidates: Any, address: str, most: int | None) -> None:
+        raise WorkerError(f"asked for {address} and {most}")
+
+    monkeypatch.setattr(search, "Cluster", asked)
+    refused(run("sweep", f"{own}:make", *SMALL, *words), f"stepwell: asked for {address} and 1")
+
+
+def test_ray_that_is_not_installed_is_said(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepwell.lab.training.cluster.importlib.util.find_spec", lambda name: None)
+    refused(run("sweep", f"{own}:make", *SMALL, "--ray"), "this needs Ray", "pip install 'stepwell[ray]'")
+    assert not Path("stepwell-results").exists()
+
+
+def test_processes_join_by_the_same_command(own: str) -> None:
+    """Whichever comes first; without a name the study has the task's."""
+    first, second = (run("sweep", f"{own}:make", *SMALL, "--storage", "study.log", "--join") for _ in range(2))
+    assert (first.exit_code, second.exit_code) == (0, 0), first.stderr + second.stderr
+    assert Store.names("study.log", "line", "line") == ["line"]
+    assert "of them kept from before" in second.stderr
+    refused(
+        run("sweep", f"{own}:make", *SMALL, "--seeds", "2", "--storage", "study.log", "--join"),
+        "begun with other settings: seeds.1 is missing there, 1 here",
+    )
 
 
 def test_no_optimizers_to_trace_are_refused() -> None:
