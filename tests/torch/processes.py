@@ -9,6 +9,7 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numba  # noqa: F401  (here, and not in each process anew)
 import pytest
 import torch
 import torch.distributed as dist
