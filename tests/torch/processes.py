@@ -9,6 +9,7 @@ from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numba  # noqa: F401  (here, and not in each process anew)
 import pytest
 import torch
 import torch.distributed as dist
@@ -35,28 +36,30 @@ def outcomes(
     count: int, target: Callable[..., Any], *args: Any, limit: float = LIMIT, patience: timedelta = PATIENCE,
     lost: int | None = None,
 ) -> list[tuple[str, Any]]:  # fmt: skip
-    """How each process ended: ("found", what it returned), ("failed", its traceback), ("died", its exit code).
+    """How each process ended: ("found", what it returned), ("failed", its traceback), ("died", its exit code), or not.
 
     Nobody waits for the one that is `lost`, but for a moment.
     """
-    context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
-        pipes = [context.Pipe(duplex=False) for _ in range(count)]
-        given = [(rank, count, folder, patience, pipes[rank][1], target, args) for rank in range(count)]
-        children = [context.Process(target=_work, args=each, daemon=True) for each in given]
-        for child, (_, sender) in zip(children, pipes, strict=True):
-            child.start()
-            sender.close()  # so that the pipe of a process that dies ends
+        started = [_started(rank, count, folder, patience, target, args) for rank in range(count)]
         try:
-            found = {
-                rank: _end(children[rank], pipes[rank][0], MOMENT if rank == lost else limit)
-                for rank in sorted(range(count), key=lambda rank: rank == lost)
-            }
+            last = sorted(range(count), key=lambda rank: rank == lost)
+            found = {rank: _end(*started[rank], MOMENT if rank == lost else limit) for rank in last}
             return [found[rank] for rank in range(count)]
         finally:
-            for child in children:
+            for child, _ in started:
                 child.kill()
                 child.join()
+
+
+def _started(rank: int, count: int, folder: str, patience: timedelta, *work: Any) -> tuple[Any, Connection]:
+    """A process, and the end of its pipe, which ends with it: no process begun later holds the other end."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_work, args=(rank, count, folder, patience, sender, *work), daemon=True)
+    child.start()
+    sender.close()
+    return child, receiver
 
 
 def _end(child: Any, receiver: Connection, limit: float) -> tuple[str, Any]:

@@ -20,7 +20,7 @@ pytestmark = [needs_processes, pytest.mark.filterwarnings("ignore:.*multi-thread
 
 SAVED, LOST = 15, 20  # the steps after which the training was saved, and in which a process is lost
 COUNT, GONE = 4, 1  # how many processes there are, and which of them is lost
-PATIENCE, LONG = timedelta(seconds=2), timedelta(minutes=10)  # a connection that is closed is seen at once
+PATIENCE, LONG = timedelta(seconds=5), timedelta(minutes=10)  # a connection that is closed is seen at once
 
 
 def made() -> tuple[Any, door.Optimizer]:

@@ -172,7 +172,7 @@ def with_one_wrong(rank: int, what: str) -> Any:
     for step in range(4):
         for p in ps:
             p.grad = distribute_tensor(torch.ones(p.shape), mesh, [Shard(0)])
-        if rank == 1 and step % 2:
+        if rank == 1 and step % 2 == 0:
             WRONG[what](ps[1], mesh)
         before = [share(p) for p in ps]
         try:
@@ -181,7 +181,7 @@ def with_one_wrong(rank: int, what: str) -> Any:
             said.append((type(error).__name__, str(error)))
             assert all(torch.equal(share(p), x) for p, x in zip(ps, before, strict=True))
         else:
-            assert step % 2 == 0
+            assert step % 2 == 1
             assert not any(torch.equal(share(p), x) for p, x in zip(ps, before, strict=True))
     return said
 
