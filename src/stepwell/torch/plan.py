@@ -76,8 +76,9 @@ class Plan:
                     self._add_sparse(owner, k, p, own)
                     continue
                 owner.settle(p)
-                g, by_element = p.detach() if p.grad is None else p.grad, not cpu.program(rule, stages).by_rows
-                if by_element and (lies_plain(p, g) if device.takes(p) else cpu.usable() and fits(p, g)):
+                by_element = cpu.usable() and not cpu.program(rule, stages).by_rows
+                fit = lies_plain if device.takes(p) else fits
+                if by_element and fit(p, p.detach() if p.grad is None else p.grad):
                     kinds.setdefault((rule, stages, DTYPES[p.dtype], p.device), []).append((k, p, own))
                 else:
                     self.loose.append(Loose(p, own, rule, stages, k))
