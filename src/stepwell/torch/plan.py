@@ -76,8 +76,9 @@ class Plan:
                     self._add_sparse(owner, k, p, own, whole)
                     continue
                 owner.settle(whole)
-                g, by_element = p.detach() if p.grad is None else p.grad, not cpu.program(rule, stages).by_rows
-                if by_element and (lies_plain(p, g) if device.takes(p) else cpu.usable() and fits(p, g)):
+                by_element = cpu.usable() and not cpu.program(rule, stages).by_rows
+                fit = lies_plain if device.takes(p) else fits
+                if by_element and fit(p, p.detach() if p.grad is None else p.grad):
                     if device.takes(p):
                         narrow.refuse(owner, p, rule, stages, f"is on {p.device}")
                     kind = rule, stages, DTYPES[p.dtype], p.device, self.shares.slots.get(p)
