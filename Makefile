@@ -29,6 +29,7 @@ test-doors: .venv/dev
 # the lab on Ray and on a PostgreSQL of its own, in an environment of its own
 test-cluster: .venv/dev
 	$(BIN)/nox -s cluster
+
 test-gpu: .venv/dev
 	STEPWELL_TEST_GPU=1 $(BIN)/python -m pytest -q tests/kernels/gpu tests/torch/gpu
 
