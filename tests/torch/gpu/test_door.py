@@ -229,3 +229,12 @@ def test_numbers_change_and_kernels_stay(monkeypatch):
     assert pair.mine._plan.batches == [batch]
     assert len(launches) == 8
     assert all(launch == launches[k % 2] for k, launch in enumerate(launches))
+
+
+def test_narrow_state_is_refused_there_before_anything_changes():
+    p = torch.nn.Parameter(torch.ones(5, device=DEVICE))
+    p.grad = torch.ones(5, device=DEVICE)
+    optimizer = door.Adam([p], state_dtype="8bit")
+    with engine(), pytest.raises(ValueError, match="state_dtype='8bit' needs dense parameters on the CPU"):
+        optimizer.step()
+    assert p.tolist() == [1.0] * 5
