@@ -303,7 +303,7 @@ def held(rank: int) -> Any:
         plans.add(id(optimizer._plan))
         found.append(whole(p)[rank].item())
     assert len(plans) == 1
-    p.grad = distribute_tensor(torch.ones(4), mesh, [Shard(0)])
+    p.grad = DTensor.from_local(torch.ones(2), mesh, [Shard(0)])  # nothing is sent, which might hold it for a while
     optimizer.step()
     share = weakref.ref(p.grad._local_tensor)  # pyright: ignore[reportAttributeAccessIssue]
     p.grad = None
@@ -314,7 +314,7 @@ def held(rank: int) -> Any:
 def let_go(rank: int) -> None:
     mesh = init_device_mesh("cpu", (2,))
     p: Any = torch.nn.Parameter(distribute_tensor(torch.zeros(4), mesh, [Shard(0)]))
-    p.grad = distribute_tensor(torch.ones(4), mesh, [Shard(0)])
+    p.grad = DTensor.from_local(torch.ones(2), mesh, [Shard(0)])
     optimizer = door.SGD([p])
     for _ in range(4):
         optimizer.step()
