@@ -68,7 +68,7 @@ def test_workers_that_are_killed_change_nothing(started: None, way: Way) -> None
     dead = 0
     for run in search:
         runs.append(run)
-        if len(runs) in (1, 7):
+        if len(runs) in ((1,) if way.stacked else (1, 7)):  # more often than a group may lose its worker is too often
             for pid in workers():
                 os.kill(pid, signal.SIGKILL)
                 dead += 1

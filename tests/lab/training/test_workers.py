@@ -37,7 +37,7 @@ def test_workers_that_are_killed_change_nothing(way: Way) -> None:
     runs: list[Run] = []
     for run in search:
         runs.append(run)
-        if len(runs) in (1, 7):
+        if len(runs) in ((1,) if way.stacked else (1, 7)):  # more often than a group may lose its worker is too often
             assert isinstance(search._crew, Workers)
             kill(search._crew.processes)
     found = numbers(runs)

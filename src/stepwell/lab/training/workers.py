@@ -78,8 +78,9 @@ class Workers(Crew):
             while self._idle:
                 pool = self._idle.pop()
                 try:
+                    _look(pool)
                     job = pool.submit(work, group, stacked)
-                except process_executor.BrokenProcessPool:  # it died with nothing to do
+                except process_executor.BrokenProcessPool:
                     _end(pool)
                 else:
                     self._at_work[job] = pool
@@ -116,6 +117,14 @@ class Workers(Crew):
         for pool in [*self._idle, *self._at_work.values()]:
             _end(pool)
         self._idle, self._at_work = [], {}
+
+
+def _look(pool: Any) -> None:
+    """Errors: BrokenProcessPool if a pool's process is dead, which the pool itself may not know yet."""
+    from loky import process_executor
+
+    if not all(process.is_alive() for process in pool._processes.values()):
+        raise process_executor.BrokenProcessPool("it died with nothing to do")
 
 
 def _end(pool: Any) -> None:
