@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -131,7 +131,7 @@ def test_options_that_need_all_gradients_are_refused(option):
     with pytest.raises(ValueError, match=f"{next(iter(option))}=.* cannot go with in_backward"):
         door.Adam([torch.nn.Parameter(torch.ones(1))], in_backward=True, **option)
     with pytest.raises(TypeError, match="in_backward must be True or False"):
-        door.Adam([torch.nn.Parameter(torch.ones(1))], in_backward="yes")
+        door.Adam([torch.nn.Parameter(torch.ones(1))], in_backward=cast(bool, "yes"))
 
 
 def test_closures_and_loss_scales_are_refused():

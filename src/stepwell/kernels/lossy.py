@@ -25,7 +25,7 @@ STOCHASTIC, HALVES = "bfloat16, stochastic", "float32, in halves"
 SIGNED, UNSIGNED = "8 bits, signed", "8 bits"
 CODES = (SIGNED, UNSIGNED)
 LOSSY = (STOCHASTIC, HALVES, *CODES)
-CHUNK, AHEAD = 128, 4096  # elements: so many are asked for at a time, so far before their turn
+CHUNK, AHEAD = 64, 2048  # elements: so many are asked for at a time, so far before their turn
 BESIDE = {SIGNED: "exponents", UNSIGNED: "exponents", HALVES: "low"}  # what an array has beside it
 
 _KERNEL = '''\
