@@ -6,18 +6,7 @@ As `source`'s, but for the columns of the table: after the arrays come those tha
 from collections.abc import Mapping, Sequence
 
 from stepwell.kernels.dither import SEGMENT
-from stepwell.kernels.source import (
-    BLOCK,
-    FIRST_BLOCK,
-    GROUP,
-    LENGTH,
-    SIZES,
-    addresses,
-    assignment,
-    indent,
-    prologue,
-    value,
-)
+from stepwell.kernels.source import BLOCK, LENGTH, SIZES, assignment, blocks, indent, value
 from stepwell.kernels.source import narrow as computed
 from stepwell.kernels.trace import Program
 
@@ -49,18 +38,7 @@ def kernel(table, clock, groups, low, high):
     at_rare = (RARE.ctypes.data + 63) & -64
     room = np.empty({room} + 32, np.int16)
     at_room = (room.ctypes.data + 63) & -64
-    tensor, last = 0, -1
-    for block in range(low, high):
-        while tensor + 1 < table.shape[0] and table[tensor + 1, {FIRST_BLOCK}] <= block:
-            tensor += 1
-        if tensor != last:
-            if last < 0 or table[tensor, {GROUP}] != table[last, {GROUP}] or {clock_differs}:
-                group = table[tensor, {GROUP}]
-{prologue}
-            last = tensor
-{addresses}
-        start = (block - table[tensor, {FIRST_BLOCK}]) * {BLOCK}
-        stop = min(start + {BLOCK}, table[tensor, {LENGTH}])
+{blocks}
         for first in range(start, stop, {SEGMENT}):
             count = min({SEGMENT}, stop - first)
             segment = first // {SEGMENT}
@@ -87,20 +65,17 @@ def lossy_source(title: str, program: Program, storage: Sequence[str], zero: boo
     kinds = dict(zip(program.arrays, storage, strict=True))
     pointers = [*program.arrays, *beside(program.arrays, storage), *program.scalar_state]
     outputs = program.outputs | ({"g": 0.0} if zero else {})
-    clocks = range(1 + len(program.scalar_state))
     before, after = _segment(kinds)
     return _KERNEL.format(
         title=title,
         accessors="\n".join(_accessors(pointers, kinds)),
         room=max(1, sum(kind in CODES for kind in storage)) * SEGMENT,
-        clock_differs=" or ".join(f"clock[tensor, {k}] != clock[last, {k}]" for k in clocks),
-        prologue=indent(prologue(program, "float32"), 16),
-        addresses=indent(addresses(program, pointers), 12),
+        blocks=blocks(program, pointers, "float32"),
         before=indent(before, 12),
         prefetches=indent(_prefetches(kinds), 20),
         body=indent(_element(program, kinds, outputs), 20),
         after=indent(after, 12),
-        FIRST_BLOCK=FIRST_BLOCK, LENGTH=LENGTH, GROUP=GROUP, BLOCK=BLOCK, SEGMENT=SEGMENT, CHUNK=CHUNK, AHEAD=AHEAD,
+        LENGTH=LENGTH, SEGMENT=SEGMENT, CHUNK=CHUNK, AHEAD=AHEAD,
         per_block=BLOCK // SEGMENT,
     )  # fmt: skip
 

@@ -39,6 +39,12 @@ from stepwell.kernels.memory import accessors
 
 
 def kernel(table, clock, groups, low, high):
+{blocks}
+        for j in range(start, stop):
+{body}
+'''
+
+_BLOCKS = """\
     tensor, last = 0, -1
     for block in range(low, high):
         while tensor + 1 < table.shape[0] and table[tensor + 1, {FIRST_BLOCK}] <= block:
@@ -50,10 +56,7 @@ def kernel(table, clock, groups, low, high):
             last = tensor
 {addresses}
         start = (block - table[tensor, {FIRST_BLOCK}]) * {BLOCK}
-        stop = min(start + {BLOCK}, table[tensor, {LENGTH}])
-        for j in range(start, stop):
-{body}
-'''
+        stop = min(start + {BLOCK}, table[tensor, {LENGTH}])"""
 
 
 def kernel_source(title: str, program: Program, storage: Sequence[str], zero: bool) -> str:
@@ -68,15 +71,22 @@ def kernel_source(title: str, program: Program, storage: Sequence[str], zero: bo
     real = "float64" if "float64" in storage else "float32"
     pointers = [*program.arrays, *program.scalar_state]
     dtypes = [*storage, *["float64"] * len(program.scalar_state)]
-    clocks = range(1 + len(program.scalar_state))
     outputs = program.outputs | ({"g": 0.0} if zero else {})
     return _KERNEL.format(
         title=title,
         accessors="\n".join(accessors(pointers, dtypes)),
+        blocks=blocks(program, pointers, real),
+        body=indent(body(program, program.body, outputs, real), 12),
+    )
+
+
+def blocks(program: Program, pointers: Sequence[str], real: str) -> str:
+    """The loop over blocks of tensors, down to where a block starts and stops."""
+    clocks = range(1 + len(program.scalar_state))
+    return _BLOCKS.format(
         clock_differs=" or ".join(f"clock[tensor, {k}] != clock[last, {k}]" for k in clocks),
         prologue=indent(prologue(program, real), 16),
         addresses=indent(addresses(program, pointers), 12),
-        body=indent(body(program, program.body, outputs, real), 12),
         FIRST_BLOCK=FIRST_BLOCK, LENGTH=LENGTH, GROUP=GROUP, BLOCK=BLOCK,
     )  # fmt: skip
 
