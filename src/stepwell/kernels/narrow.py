@@ -140,7 +140,6 @@ def halves(upper: int, lower: int, arrays: int) -> tuple[Any, Any]:
 def codes(signed: bool, array: int, scratch: int, arrays: int) -> tuple[Any, Any, Any, Any]:
     """`load(address, index, exponent)`, `rough(scratch, i, value, noise)`, `larger(top, scratch, i)` and
     `pack(address, index, scratch, i, exponent, rare)` of 8 bits."""
-    top = 127 if signed else 255
 
     @intrinsic
     def load(typingctx, address, index, exponent):  # type: ignore[no-untyped-def]
@@ -185,7 +184,7 @@ def codes(signed: bool, array: int, scratch: int, arrays: int) -> tuple[Any, Any
             if signed:  # a number below the least one becomes that, or 0, by chance
                 one = _smaller(builder, builder.add(code, builder.trunc(rare, _INT16)), _INT16(1))
                 code = _larger(builder, code, one)
-            code = _smaller(builder, _larger(builder, code, _INT16(0)), _INT16(top))
+            code = _larger(builder, code, _INT16(0))  # and none is too large: the exponent is that of the largest
             if signed:
                 code = builder.or_(code, builder.and_(builder.lshr(rough, _INT16(4)), _INT16(128)))
             _store(builder, builder.trunc(code, _INT8), address, index, array, arrays)
