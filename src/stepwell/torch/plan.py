@@ -14,10 +14,11 @@ from stepwell.kernels import Stages, cpu
 from stepwell.kernels.lossy import beside
 from stepwell.kernels.rest import rest
 from stepwell.rule import Rule
-from stepwell.torch import checks, narrow, native, rows, sharding, state, watched
+from stepwell.torch import narrow, native, rows, sharding, state, watched
 from stepwell.torch.agreement import Slot
 from stepwell.torch.batch import DTYPES, Batch, fits, lies_plain
 from stepwell.torch.eager import Loose, LooseRows
+from stepwell.torch.forms import SPARSE, all_alike, form_of
 from stepwell.torch.gpu import capture, device, signals
 from stepwell.torch.gpu import rows as gpu_rows
 from stepwell.torch.gpu.batch import GpuBatch
@@ -49,7 +50,7 @@ class Plan:
     def __init__(self, owner: "Contract", signatures: list[tuple[Rule, Stages]], shares: sharding.Shares):
         self.signatures = signatures
         self.shares, self.params = shares, shares.params
-        self.forms = [[_form(p, whole, owner) for p, whole in pairs] for pairs in shares.pairs()]
+        self.forms = [[form_of(p, whole, owner) for p, whole in pairs] for pairs in shares.pairs()]
         self.held: list[np.ndarray] | None = None
         self.seen: list[list[weakref.ref[Tensor] | None]] | None = None
         self.steps = 0
@@ -141,8 +142,8 @@ class Plan:
         now = [np.fromiter(map(_GRADIENT, params), object, len(params)) for params in self.params]
         if self.held is not None and all(map(_identical, now, self.held)):
             found = found if watched_by_code else self._located(watch=False)
-            return found == SAME or (found == MOVED and all(map(_all_alike, self.params, now, self.forms)))
-        if not all(map(_all_alike, self.params, now, self.forms)):
+            return found == SAME or (found == MOVED and all(map(all_alike, self.params, now, self.forms)))
+        if not all(map(all_alike, self.params, now, self.forms)):
             return False
         for batch in self.batches:
             batch.take_gradients([p.grad for p in batch.parameters])
@@ -238,7 +239,7 @@ class Plan:
 
     def set_scalars(self, k: int, values: list[float]) -> None:
         """Give group k its scalars for this step; one that lies on a GPU may have changed where it is."""
-        if values != self.values[k] or any(isinstance(x, Tensor) for x in values):
+        if any(isinstance(x, Tensor) for x in values) or values != self.values[k]:
             self.values[k] = values
             for batch, row in self.rows[k]:
                 batch.set_scalars(row, values)
@@ -251,44 +252,3 @@ def _identical(now: np.ndarray, before: np.ndarray) -> bool:
 
 def _seen(now: np.ndarray, before: "list[weakref.ref[Tensor] | None]") -> bool:
     return all(g is (r and r()) for g, r in zip(now, before, strict=True))
-
-
-SPARSE = None  # in place of a gradient's strides
-Form = tuple[torch.dtype, torch.Size, tuple[int, ...], tuple[int, ...] | None]
-
-
-def _form(p: Tensor, whole: Tensor, owner: "Contract") -> Form | None:
-    """How a parameter and its gradient lie in memory; None where there is neither a gradient nor a past."""
-    if p.grad is not None:
-        return p.dtype, p.shape, p.stride(), p.grad.stride() if p.grad.layout is torch.strided else SPARSE
-    if state.STEP not in owner.state.get(whole, ()):
-        return None
-    return p.dtype, p.shape, p.stride(), SPARSE if whole in owner.tables else p.stride()
-
-
-def _all_alike(params: list[Tensor], grads: np.ndarray, forms: list[Form | None]) -> bool:
-    return all(map(_alike, params, grads, forms))
-
-
-def _alike(p: Tensor, g: Tensor | None, form: Form | None) -> bool:
-    """Whether a kernel made for that form can read these, or there is nothing to read."""
-    if g is None or form is None:
-        return g is None
-    dtype, shape, stride, gradient_stride = form
-    if gradient_stride is SPARSE:
-        return (
-            g.layout is not torch.strided
-            and g.shape == shape
-            and p.stride() == stride
-            and p.dtype is dtype
-            and checks.is_dtype_of(g, p)
-        )
-    return (
-        type(g) is Tensor
-        and g.layout is torch.strided
-        and g.dtype is dtype
-        and g.shape == shape
-        and p.stride() == stride
-        and (g.stride() == gradient_stride or (g.is_contiguous() and p.is_contiguous()))
-        and not (g.is_neg() or (dtype.is_complex and g.is_conj()))
-    )
