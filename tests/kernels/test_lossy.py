@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from stepwell import rules
 from stepwell.kernels import Stages, cpu
-from stepwell.kernels.codes import decode, encode
-from stepwell.kernels.dither import SEGMENT
+from stepwell.kernels.codes import SEGMENT, decode, encode
 from stepwell.kernels.lossy import CODES, HALVES, SIGNED, STOCHASTIC, UNSIGNED
 from stepwell.kernels.precision import storage
 from stepwell.kernels.source import ADDRESSES, BLOCK

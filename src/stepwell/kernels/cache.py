@@ -75,7 +75,9 @@ def _machine() -> tuple[str, ...]:
 
     chosen = {name: getattr(config, name, None) for name in ("CPU_NAME", "CPU_FEATURES", "OPT", "DEBUGINFO_DEFAULT")}
     processor = (llvm.get_process_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())
-    emitter = "".join(Path(__file__).with_name(f"{name}.py").read_text() for name in ("memory", "narrow", "dither"))
+    emitter = "".join(
+        Path(__file__).with_name(f"{name}.py").read_text() for name in ("memory", "narrow", "dither", "codes")
+    )
     return platform.python_version(), numba.__version__, llvmlite.__version__, *processor, repr(chosen), emitter
 
 

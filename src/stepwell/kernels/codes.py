@@ -1,11 +1,10 @@
-"""The 8-bit codes of `narrow` in NumPy: for checkpoints, which hold numbers, and for tests."""
+"""The 8-bit codes of `narrow`: their format, and the same in NumPy, for checkpoints (they hold numbers) and for tests."""
 
 import numpy as np
 
-from stepwell.kernels.dither import SEGMENT
-
-_SPAN = {False: 32, True: 16}  # factors of 2
-_LEAST = {False: 0, True: 25}
+SEGMENT = 1024  # elements that share one exponent, and one draw of noise
+SPAN = {False: 32, True: 16}  # factors of 2 that a segment spans, by whether it is signed
+LEAST = {False: 0, True: 25}  # the least exponent; for signed ones, such that no zero is ever taken for a number
 
 
 def encode(numbers: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -17,7 +16,7 @@ def encode(numbers: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
     bits[: numbers.size] = np.ascontiguousarray(numbers, np.float32).view(np.int32)
     bits = bits.reshape(-1, SEGMENT)
     sizes = bits & 0x7FFFFFFF
-    exponents = np.maximum((sizes >> 23).max(axis=1, initial=0) - (_SPAN[signed] - 1), _LEAST[signed])
+    exponents = np.maximum((sizes >> 23).max(axis=1, initial=0) - (SPAN[signed] - 1), LEAST[signed])
     rounded = np.where(sizes >= 0x7F800000, sizes, sizes + (1 << 19)) >> 20
     codes = np.clip(rounded - (exponents[:, None] << 3), 0, 127 if signed else 255)
     if signed:

@@ -13,7 +13,8 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-SEGMENT = 1024  # elements that share one draw, and one exponent where they are kept in 8 bits
+from stepwell.kernels.codes import SEGMENT
+
 BITS = 20  # of noise in a word
 _PLACES, _STRIDE, _LINE = 128, 32, 64  # a place is where a cache line of words begins
 _SIZE = _PLACES * _STRIDE + SEGMENT + _LINE  # with room to begin at a cache line

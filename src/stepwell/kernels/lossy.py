@@ -5,7 +5,7 @@ As `source`'s, but for the columns of the table: after the arrays come those tha
 
 from collections.abc import Mapping, Sequence
 
-from stepwell.kernels.dither import SEGMENT
+from stepwell.kernels.codes import SEGMENT
 from stepwell.kernels.source import BLOCK, LENGTH, SIZES, assignment, blocks, indent, value
 from stepwell.kernels.source import narrow as computed
 from stepwell.kernels.trace import Program

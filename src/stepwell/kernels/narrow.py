@@ -18,14 +18,13 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from stepwell.kernels.codes import LEAST, SPAN
 from stepwell.kernels.dither import BITS
 from stepwell.kernels.memory import mark
 
 _FLOAT, _INT8, _INT16, _INT32 = ir.FloatType(), ir.IntType(8), ir.IntType(16), ir.IntType(32)
 _MANTISSA = 3
 _CODE = 23 - _MANTISSA  # bits of a float32 below those of a code
-_HALF = {False: 32, True: 16}  # factors of 2 that a segment spans, by whether it is signed
-LEAST = {False: 0, True: 25}  # the least exponent; for signed ones, such that no zero is ever taken for a number
 
 assert _CODE == BITS
 
@@ -204,7 +203,7 @@ def exponent_of(signed: bool) -> Any:
         def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
             word = ir.IntType(64)
             highest = builder.zext(builder.lshr(args[0], _INT16(_MANTISSA)), word)
-            return _larger(builder, builder.sub(highest, word(_HALF[signed] - 1)), word(LEAST[signed]))
+            return _larger(builder, builder.sub(highest, word(SPAN[signed] - 1)), word(LEAST[signed]))
 
         return types.int64(types.int16), emit
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from stepwell.kernels import Stages, cpu
-from stepwell.kernels.codes import decode, encode
-from stepwell.kernels.dither import SEGMENT
+from stepwell.kernels.codes import SEGMENT, decode, encode
 from stepwell.kernels.lossy import CODES, HALVES, LOSSY, SIGNED
 from stepwell.kernels.precision import ROUNDINGS, STATE_DTYPES, storage
 from stepwell.rule import Rule
