@@ -1,4 +1,4 @@
-"""The 8-bit codes of `narrow`: their format, and the same in NumPy, for checkpoints (they hold numbers) and for tests."""
+"""The 8-bit codes of `narrow`: their format, and the same in NumPy, for checkpoints, which hold numbers."""
 
 import numpy as np
 

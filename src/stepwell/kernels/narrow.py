@@ -8,8 +8,8 @@
   bits of exponent, and the code 0 is 0. The upper bits of a float32 are such codes already: one subtraction away.
 
 Codes are made in two passes, for the exponent of a segment is known when its largest number is: `rough` keeps the upper
-12 bits of each number, rounded stochastically, and `pack` makes codes of them. A NaN or an infinity stays what it is,
-and takes the precision of its segment.
+12 bits of each number, rounded stochastically, and `pack` makes codes of them. A NaN (but one whose bits are all ones)
+or an infinity stays what it is, and takes the precision of its segment: the other numbers are lost.
 """
 
 from typing import Any

@@ -217,6 +217,8 @@ def _entry(optimizer: "Contract", options: dict[str, Any], index: Any, p: Tensor
             _array(f"{where}: {name}", entry[name], p, *form(p, program, names[name]))
     if entry.get("ema") is not None:
         _array(f"{where}: ema", entry["ema"], p, *form(p, program, EMA))
+    if entry.get(narrow.LOW) is not None:
+        _array(f"{where}: {narrow.LOW}", entry[narrow.LOW], p, p.shape, torch.int32)
     if entry.get("step") is not None:
         _number(f"{where}: step", entry["step"])
 

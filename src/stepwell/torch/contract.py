@@ -19,6 +19,11 @@ from stepwell.torch.watched import Parameters, State
 Group = dict[str, Any]
 
 
+LATER: dict[str, Any] = {  # what optimizers that were pickled by earlier versions lack
+    "_state_dtype": None, "_rounding": "nearest", "_in_backward": False, "_whole_step": {},
+}  # fmt: skip
+
+
 class WholeStep(TypedDict, total=False):
     """What `step()` can do beside the rule, in the same pass.
 
@@ -166,7 +171,7 @@ class Contract(torch.optim.Optimizer):
         return {**super().__getstate__(), **{name: getattr(self, name) for name in own}}
 
     def __setstate__(self, values: dict[str, Any]) -> None:
-        values = dict(values)
+        values = {**{k: v for k, v in LATER.items() if k not in vars(self)}, **values}
         entries = values.pop("state", None)
         super().__setstate__(values)
         if entries is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from stepwell.torch import checks
 from stepwell.torch.plan import Plan
@@ -30,6 +31,9 @@ def refuse(options: dict[str, Any]) -> None:
             raise ValueError(f"{name}={options[name]!r} cannot go with in_backward: {_ALONE}, {why}")
 
 
+_passes: Any = WeakIdKeyDictionary()  # who steps each parameter
+
+
 class Pass:
     """The parameters that have been stepped since the last `step()`, each by a plan of its own."""
 
@@ -44,6 +48,13 @@ class Pass:
         """From now on step these as soon as their gradient is there."""
         for p in params:
             if p.requires_grad and p not in self.handles:
+                other = _passes.get(p)
+                if other is not None and other.owner() is not None:
+                    raise RuntimeError(
+                        f"another optimizer with in_backward=True steps a parameter of shape {tuple(p.shape)} already; "
+                        "delete it first, and what holds it, as a scheduler does"
+                    )
+                _passes[p] = self
                 self.handles[p] = p.register_post_accumulate_grad_hook(self._arrived)
 
     def _arrived(self, p: Tensor) -> None:
@@ -51,6 +62,7 @@ class Pass:
         if owner is None or p.grad is None:
             return
         if p in self.stepped:
+            p.grad = None  # or step() would use it, and those of no other parameter
             raise RuntimeError(
                 f"a parameter of shape {tuple(p.shape)} got a second gradient before step(): with in_backward=True "
                 "call step() after every backward(); gradients cannot be accumulated"
@@ -61,9 +73,14 @@ class Pass:
 
     def step(self, owner: Any, p: Tensor) -> None:
         """Use a gradient, and let it go."""
-        k = next(k for k, group in enumerate(owner.param_groups) if any(q is p for q in group["params"]))
+        k = next((k for k, group in enumerate(owner.param_groups) if any(q is p for q in group["params"])), None)
+        if k is None:  # it belongs to no group any more
+            self.handles.pop(p).remove()
+            return
         signatures = [owner._signature(group, amp=False) for group in owner.param_groups]
-        groups, plan = self.plans.get(p, ([{"params": [p] if i == k else []} for i in range(len(signatures))], None))
+        groups, plan = self.plans.get(p, ([], None))
+        if len(groups) != len(signatures) or not groups[k]["params"]:
+            groups, plan = [{"params": [p] if i == k else []} for i in range(len(signatures))], None
         shares = plan.shares if plan is not None and plan.is_of(groups) else Shares(groups)
         shares.take_gradients()
         if plan is None or plan.shares is not shares or not plan.still_holds(signatures):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stepwell.kernels import Stages, cpu
 from stepwell.kernels.codes import SEGMENT, decode, encode
-from stepwell.kernels.lossy import CODES, HALVES, LOSSY, SIGNED
+from stepwell.kernels.lossy import HALVES, LOSSY, SIGNED
 from stepwell.kernels.precision import ROUNDINGS, STATE_DTYPES, storage
 from stepwell.rule import Rule
 from stepwell.torch.sharding import is_sharded, said
@@ -21,7 +21,11 @@ from stepwell.torch.sharding import is_sharded, said
 if TYPE_CHECKING:
     from stepwell.torch.contract import Contract
 
-LOW, EXPONENTS = "low_bits", "_exponents"  # keys of a parameter's state: of its own lower half; behind a state's name
+LOW = "low_bits"  # the key of a parameter's own lower half in its state
+EXPONENTS = {
+    False: "_exponents",
+    True: "_signed_exponents",
+}  # behind the name of a state in codes, without and with signs
 _NAMES = {torch.float32: "float32", torch.float16: "float16", torch.bfloat16: "bfloat16"}
 
 
@@ -65,44 +69,78 @@ def refuse(optimizer: "Contract", p: Tensor, rule: Rule, stages: Stages, why: st
 
 
 def coded(state: dict[str, Any], key: str, p: Tensor, kind: str, start: float) -> dict[str, Tensor]:
-    """The codes of a state and their exponents, by what is put behind its name; made, or made of numbers, if needed."""
-    value, signed = state.get(key), kind == SIGNED
-    if value is None:
+    """The codes of a state and their exponents, by what is put behind its name; made, or made of numbers, if needed.
+
+    Raises:
+        ValueError: the state has another shape than its parameter.
+    """
+    signed = kind == SIGNED
+    beside, like = key + EXPONENTS[signed], torch.empty_like(p, dtype=torch.uint8, requires_grad=False)
+    if state.get(key) is None:
         code, exponent = encode(np.full(1, start, np.float32), signed)
-        state[key] = torch.empty_like(p, dtype=torch.uint8, requires_grad=False).fill_(int(code[0]))
-        state[key + EXPONENTS] = torch.full((-(-p.numel() // SEGMENT),), int(exponent[0]), dtype=torch.uint8)
-    elif value.dtype is not torch.uint8 or state.get(key + EXPONENTS) is None:
-        numbers = torch.empty_like(p, dtype=torch.float32, requires_grad=False).copy_(value)
+        state[key] = like.fill_(int(code[0]))
+        state[beside] = torch.full((-(-p.numel() // SEGMENT),), int(exponent[0]), dtype=torch.uint8)
+        return {"": state[key], "_exponents": state[beside]}
+    _refuse_shape(key, state[key], p)
+    if state.get(beside) is None or state[key].stride() != like.stride():
+        as_numbers(state, key)
+        numbers = torch.empty_like(p, dtype=torch.float32, requires_grad=False).copy_(state[key])
         codes, exponents = encode(_flat(numbers).numpy(), signed)
-        state[key] = torch.empty_like(p, dtype=torch.uint8, requires_grad=False)
-        _flat(state[key]).copy_(torch.from_numpy(codes))
-        state[key + EXPONENTS] = torch.from_numpy(exponents)
-    return {"": state[key], "_exponents": state[key + EXPONENTS]}
+        _flat(like).copy_(torch.from_numpy(codes))
+        state[key], state[beside] = like, torch.from_numpy(exponents)
+    return {"": state[key], "_exponents": state[beside]}
 
 
 def low_half(state: dict[str, Any], p: Tensor) -> Tensor:
-    """By how much a parameter was rounded, in units of a float32's last place."""
-    if state.get(LOW) is None:
-        state[LOW] = torch.zeros_like(p, dtype=torch.int16, requires_grad=False)
+    """By how much a parameter was rounded, in units of a float32's last place.
+
+    Raises:
+        ValueError: it has another shape than the parameter, or is of no integers.
+    """
+    like, value = torch.empty_like(p, dtype=torch.int16, requires_grad=False), state.get(LOW)
+    if value is None:
+        state[LOW] = like.zero_()
+        return state[LOW]
+    _refuse_shape(LOW, value, p)
+    if value.is_floating_point():
+        raise ValueError(f"the state {LOW} must be of integers; got {value.dtype}, in which it was rounded")
+    if value.dtype is not torch.int16 or value.device != p.device or value.stride() != like.stride():
+        state[LOW] = like.copy_(value)
     return state[LOW]
 
 
-def numbers(entry: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
-    """A parameter's state as numbers, what is in codes as bfloat16; `kinds` by the names that it has there."""
+def _refuse_shape(key: str, value: Tensor, p: Tensor) -> None:
+    if value.shape != p.shape:
+        raise ValueError(
+            f"the state {key} has shape {tuple(value.shape)}; its parameter has {tuple(p.shape)}. A parameter that "
+            "changes its shape needs new state (delete optimizer.state[p])"
+        )
+
+
+def decoded(codes: Tensor, exponents: Tensor, signed: bool) -> Tensor:
+    """The bfloat16 numbers that codes stand for."""
+    made = torch.empty_like(codes, dtype=torch.bfloat16)
+    _flat(made).copy_(torch.from_numpy(decode(_flat(codes).numpy(), exponents.numpy(), signed)))
+    return made
+
+
+def as_numbers(entry: dict[str, Any], key: str) -> None:
+    """Let a state be numbers, if it is in codes: whatever lies beside it says of which kind they are."""
+    for signed, suffix in EXPONENTS.items():
+        exponents = entry.pop(key + suffix, None)
+        if exponents is not None:
+            entry[key] = decoded(entry[key], exponents, signed)
+
+
+def handed_out(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter's state as numbers, of which every collective of torch's can carry each."""
     found = dict(entry)
-    for name, kind in kinds.items():
-        if kind in CODES and (exponents := found.pop(name + EXPONENTS, None)) is not None:
-            made = torch.empty_like(entry[name], dtype=torch.bfloat16)
-            decoded = decode(_flat(entry[name]).numpy(), exponents.numpy(), kind == SIGNED)
-            _flat(made).copy_(torch.from_numpy(decoded))
-            found[name] = made
+    for key in list(found):
+        if key in found:
+            as_numbers(found, key)
+    if LOW in found:
+        found[LOW] = found[LOW].int()
     return found
-
-
-def handed_out(optimizer: "Contract", p: Tensor, entry: Mapping[str, Any], rule: Rule) -> dict[str, Any]:
-    """A parameter's state as numbers, by torch's names."""
-    named = {optimizer.state_names.get(k, k): kind for k, kind in kinds(optimizer, p, rule, Stages()).items()}
-    return numbers(entry, named)
 
 
 def is_split(kind: str | None) -> bool:
@@ -116,6 +154,6 @@ def _flat(x: Tensor) -> Tensor:
 
 
 __all__ = [
-    "LOW", "ROUNDINGS", "STATE_DTYPES", "check_parameter", "chosen", "coded", "handed_out", "is_split", "kinds",
-    "low_half", "numbers", "refuse",
+    "LOW", "ROUNDINGS", "STATE_DTYPES", "as_numbers", "check_parameter", "chosen", "coded", "decoded", "handed_out",
+    "is_split", "kinds", "low_half", "refuse",
 ]  # fmt: skip

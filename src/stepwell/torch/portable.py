@@ -17,6 +17,7 @@ from stepwell.checkpoint.snapshot import (
     shared_hyper,
 )  # fmt: skip
 from stepwell.kernels import Stages, cpu
+from stepwell.kernels.lossy import CODES, SIGNED
 from stepwell.rule import Rule
 from stepwell.schedules import rate_at
 from stepwell.torch import checks, narrow, state
@@ -140,7 +141,9 @@ def _entry(optimizer: "Contract", p: Tensor, group: "Group") -> Entry:
         hyper = optimizer.hyperparameters(group)
         return Entry.of(rule, value, 0, _expected(optimizer, p, group).start(value, hyper), _hyper(optimizer, group))
     own = state.ready(optimizer, p, group, rule, _stages(optimizer))
-    own = narrow.numbers(own, narrow.kinds(optimizer, p, rule, _stages(optimizer)))
+    for name, kind in narrow.kinds(optimizer, p, rule, _stages(optimizer)).items():
+        if kind in CODES:
+            own[name] = narrow.decoded(own[name], own.pop(f"{name}_exponents"), kind == SIGNED)
     arrays = {name: _array(x) for name, x in own.items() if name != STEP}
     return Entry.of(rule, value, int(own[STEP]), arrays, _hyper(optimizer, group))
 

@@ -33,6 +33,7 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
         )
     named: dict[str, Tensor] = {}
     wanted = {s: optimizer.state_names.get(s, s) for s in rule.state}
+    narrow.check_parameter(optimizer, p)
     kinds = narrow.kinds(optimizer, p, rule, stages)
     taken_over = any(state.get(name) is not None for name in wanted.values())
     if state.get(STEP) is None or (wanted and not taken_over):  # a rule without its state begins with it
@@ -44,6 +45,7 @@ def ready(optimizer: "Contract", p: Tensor, group: "Group", rule: Rule, stages: 
         if kinds.get(name) in CODES:
             named |= {name + k: v for k, v in narrow.coded(state, key, p, kinds[name], start).items()}
             continue
+        narrow.as_numbers(state, key)
         if state.get(key) is None:
             state[key] = _started(p, program, name, start, kinds.get(name))
         if name in program.scalar_state:
@@ -136,14 +138,9 @@ def follow(average: Tensor, p: Tensor, decay: float, found: Tensor | None = None
     average.lerp_(p.detach().to(average.dtype), weight)
 
 
-def plain(optimizer: Any, packed: dict[str, Any]) -> dict[str, Any]:
+def plain(_: Any, packed: dict[str, Any]) -> dict[str, Any]:
     """A state dict of plain dictionaries and numbers, which every loader of torch accepts."""
-    packed["state"] = {index: dict(entry) for index, entry in packed["state"].items()}
-    for group, saved in zip(optimizer.param_groups, packed["param_groups"], strict=True):
-        rule = optimizer.rule_of(group)
-        for p, index in zip(group["params"], saved["params"], strict=True):
-            if index in packed["state"]:
-                packed["state"][index] = narrow.handed_out(optimizer, p, packed["state"][index], rule)
+    packed["state"] = {index: narrow.handed_out(entry) for index, entry in packed["state"].items()}
     packed["param_groups"] = [
         {**group, **{k: None for k in (SCHEDULE,) if k in group}} for group in packed["param_groups"]
     ]
@@ -171,9 +168,12 @@ def own(optimizer: "Contract", loaded: Mapping[str, Any]) -> None:
     for p, entry in optimizer.state.items():
         if p not in saved:
             continue
+        if optimizer._rounding != "compensated":
+            entry.pop(narrow.LOW, None)
         for key, value in entry.items():
-            if key == EMA or (isinstance(value, Tensor) and value.dim() and narrow.chosen(optimizer)):
-                value = loaded["state"][saved[p]][key].to(p.device)
+            given = loaded["state"][saved[p]].get(key)
+            if key == EMA or (key != STEP and isinstance(given, Tensor) and narrow.chosen(optimizer)):
+                value = given.to(p.device)
             if isinstance(value, Tensor):
                 dict.__setitem__(entry, key, value.detach().clone(memory_format=torch.preserve_format))
             elif isinstance(value, float):
