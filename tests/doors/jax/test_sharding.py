@@ -81,7 +81,7 @@ for name in ("adam", "adamw", "nadam", "adadelta", "lion", "sgd"):  # no rule of
 """
 
 MAPPED = """
-for name in ("adam", "nadam", "yogi", "sgd"):
+for name in ("adam", "nadam", "yogi", "lion", "sgd"):
     optimizer = getattr(door, name)(0.05)
     alone, bare = on_one_device(optimizer)
     shapes = jax.eval_shape(optimizer.init, host)
