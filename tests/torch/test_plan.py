@@ -33,6 +33,20 @@ def test_a_plan_is_kept(replaced: bool) -> None:
     assert plans(door.Adam(ps), ps, 5, replaced) == [0] * 5
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_two_optimizers_keep_their_plans(name: str) -> None:
+    """Changes of state are counted over all optimizers; a plan that finds its state ready makes none."""
+    both = [parameters(SMALL, torch.float32) for _ in range(2)]
+    optimizers = [getattr(door, name)(ps, **rich(name)) for ps in both]
+    found = []
+    for step in range(4):
+        for ps, optimizer in zip(both, optimizers, strict=True):
+            give_gradients(ps, step=step)
+            optimizer.step()
+        found.append([optimizer._plan for optimizer in optimizers])
+    assert found[1:] == [found[1]] * 3  # the first of one comes before the other's state
+
+
 def test_options_that_are_numbers_do_not_cost_a_plan() -> None:
     ps = parameters(SMALL, torch.float32)
     give_gradients(ps, step=0)

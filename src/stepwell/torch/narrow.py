@@ -127,8 +127,8 @@ def decoded(codes: Tensor, exponents: Tensor, signed: bool) -> Tensor:
 def as_numbers(entry: dict[str, Any], key: str) -> None:
     """Let a state be numbers, if it is in codes: whatever lies beside it says of which kind they are."""
     for signed, suffix in EXPONENTS.items():
-        exponents = entry.pop(key + suffix, None)
-        if exponents is not None:
+        if key + suffix in entry:  # a state that loses nothing is not touched: a change of any makes every plan anew
+            exponents = entry.pop(key + suffix)
             entry[key] = decoded(entry[key], exponents, signed)
 
 
