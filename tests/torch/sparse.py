@@ -198,7 +198,7 @@ class Trained:
         return [LAYERS[kind][1](self.steps, k) for k, kind in enumerate(self.kinds)]
 
     def train(self, steps: int) -> "Trained":
-        """Steps of both on the gradients of the first: on gradients of their own, differences of rounding would grow."""
+        """Steps of both on the gradients of the first: on each one's own, differences of rounding would grow."""
         for _ in range(steps):
             losses = [self.loss(net) for net in (self.net, self.dense)]
             self.apart = max(self.apart, error(*losses))

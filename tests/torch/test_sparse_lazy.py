@@ -225,7 +225,9 @@ def test_the_signature_is_that_of_torch_and_the_whole_step() -> None:
     mine = list(inspect.signature(door.SparseAdam).parameters.values())
     yours = list(inspect.signature(torch.optim.SparseAdam).parameters.values())
     assert [(p.name, p.kind, p.default) for p in mine[: len(yours)]] == [(p.name, p.kind, p.default) for p in yours]
-    assert mine[len(yours) :] == list(inspect.signature(door.Adam).parameters.values())[-len(WholeStep.__annotations__) :]
+    assert (
+        mine[len(yours) :] == list(inspect.signature(door.Adam).parameters.values())[-len(WholeStep.__annotations__) :]
+    )
     (p,) = parameters([(3, 2)], torch.float32)
     args: Any = [p], 0.1, (0.5, 0.9), 1e-3, True
     assert door.SparseAdam(*args).defaults == torch.optim.SparseAdam(*args).defaults

@@ -6,7 +6,8 @@ As `source`'s, but for the columns of the table: after the arrays come those tha
 from collections.abc import Mapping, Sequence
 
 from stepwell.kernels.codes import SEGMENT
-from stepwell.kernels.source import BLOCK, LENGTH, SIZES, assignment, blocks, indent, value
+from stepwell.kernels.scaled import scaled
+from stepwell.kernels.source import BLOCK, CHUNK, SIZES, assignment, blocks, indent, prefetchers, prefetches, value
 from stepwell.kernels.source import narrow as computed
 from stepwell.kernels.trace import Program
 
@@ -14,7 +15,6 @@ STOCHASTIC, HALVES = "bfloat16, stochastic", "float32, in halves"
 SIGNED, UNSIGNED = "8 bits, signed", "8 bits"
 CODES = (SIGNED, UNSIGNED)
 LOSSY = (STOCHASTIC, HALVES, *CODES)
-CHUNK, AHEAD = 64, 2048  # elements: so many are asked for at a time, so far before their turn
 BESIDE = {SIGNED: "exponents", UNSIGNED: "exponents", HALVES: "low"}  # what an array has beside it
 
 _KERNEL = '''\
@@ -44,13 +44,16 @@ def kernel(table, clock, groups, low, high):
             segment = first // {SEGMENT}
             bits = draw(clock[tensor, 0], block * {per_block} + segment % {per_block})
 {before}
-            for chunk in range(0, count, {CHUNK}):
-                ahead = first + chunk + {AHEAD}
-                if ahead + {CHUNK} <= table[tensor, {LENGTH}]:
+            whole = first + count // {CHUNK} * {CHUNK}
+            for chunk in range(first, whole, {CHUNK}):  # its length is known: what takes long is computing
 {prefetches}
-                for i in range(chunk, min(chunk + {CHUNK}, count)):
-                    j = first + i
+                for k in range({CHUNK}):
+                    j = chunk + k
+                    i = j - first
 {body}
+            for j in range(whole, first + count):
+                i = j - first
+{rest}
 {after}
 '''
 
@@ -62,38 +65,26 @@ def beside(arrays: Sequence[str], storage: Sequence[str]) -> list[str]:
 
 def lossy_source(title: str, program: Program, storage: Sequence[str], zero: bool) -> str:
     """The source of `kernel` for `program`; see `source.kernel_source`. One of `storage` at least is in LOSSY."""
+    program = scaled(program) if set(storage) & {STOCHASTIC, *CODES} else program  # two halves lose nothing
     kinds = dict(zip(program.arrays, storage, strict=True))
     pointers = [*program.arrays, *beside(program.arrays, storage), *program.scalar_state]
     outputs = program.outputs | ({"g": 0.0} if zero else {})
     before, after = _segment(kinds)
+    body = _element(program, kinds, outputs)
+    sizes = {name: SIZES.get(kind, 2) for name, kind in kinds.items() if kind not in CODES}  # these are short
     return _KERNEL.format(
         title=title,
-        accessors="\n".join(_accessors(pointers, kinds)),
+        accessors="\n".join([*prefetchers(sizes), *_accessors(pointers, kinds)]),
         room=max(1, sum(kind in CODES for kind in storage)) * SEGMENT,
         blocks=blocks(program, pointers, "float32"),
         before=indent(before, 12),
-        prefetches=indent(_prefetches(kinds), 20),
-        body=indent(_element(program, kinds, outputs), 20),
+        prefetches=indent(prefetches(sizes), 16),
+        body=indent(body, 20),
+        rest=indent(body, 16),
         after=indent(after, 12),
-        LENGTH=LENGTH, SEGMENT=SEGMENT, CHUNK=CHUNK, AHEAD=AHEAD,
+        SEGMENT=SEGMENT, CHUNK=CHUNK,
         per_block=BLOCK // SEGMENT,
     )  # fmt: skip
-
-
-def _prefetches(kinds: Mapping[str, str]) -> list[str]:
-    """Ask for what the processor, which looks a page ahead of each array at most, brings too late; not for codes.
-
-    Measured: without it a step in half the bytes takes as long as one in all of them.
-    """
-    sizes = {name: SIZES.get(kind, 2) for name, kind in kinds.items() if kind not in CODES}
-    return [
-        line
-        for name, size in sizes.items()
-        for line in (
-            f"for line in range(0, {CHUNK}, {64 // size}):",
-            f"    prefetch(at_{name} + (ahead + line) * {size})",
-        )
-    ]
 
 
 def _accessors(pointers: Sequence[str], kinds: Mapping[str, str]) -> list[str]:

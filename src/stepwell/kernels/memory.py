@@ -12,6 +12,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 _FLOAT, _DOUBLE, _INT32 = ir.FloatType(), ir.DoubleType(), ir.IntType(32)
+CACHE_LINE = 64  # bytes
 STORAGE = {"float32": _FLOAT, "float64": _DOUBLE, "float16": ir.HalfType(), "bfloat16": ir.IntType(16)}
 
 
@@ -78,18 +79,23 @@ def accessors(dtype: str, array: int, arrays: int) -> tuple[Any, Any]:
     return load, store
 
 
-@intrinsic
-def prefetch(typingctx, address):  # type: ignore[no-untyped-def]
-    """Ask for the line of memory at an address, which need not be one of ours."""
+def prefetch(size: int) -> Any:
+    """`prefetch(address)`: ask for so many bytes of memory from an address on, which need not be one of ours."""
 
-    def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
-        words = ir.FunctionType(ir.VoidType(), [pointer.type, _INT32, _INT32, _INT32])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], words)
-        builder.call(function, [pointer, _INT32(0), _INT32(2), _INT32(1)])  # for reading, to stay, data
-        return context.get_dummy_value()
+    @intrinsic
+    def ask(typingctx, address):  # type: ignore[no-untyped-def]
+        def emit(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+            words = ir.FunctionType(ir.VoidType(), [pointer.type, _INT32, _INT32, _INT32])
+            function = builder.module.declare_intrinsic("llvm.prefetch", [pointer.type], words)
+            for line in range(0, size, CACHE_LINE):
+                there = builder.gep(pointer, [_INT32(line)])
+                builder.call(function, [there, _INT32(0), _INT32(2), _INT32(1)])  # for reading, to stay, data
+            return context.get_dummy_value()
 
-    return types.void(types.int64), emit
+        return types.void(types.int64), emit
+
+    return ask
 
 
 @intrinsic

@@ -51,6 +51,12 @@ def _smaller(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
+def _less(builder: Any, a: Any, b: Any) -> Any:
+    """a - b, or 0 where that is negative."""
+    words = ir.FunctionType(a.type, [a.type, a.type])
+    return builder.call(builder.module.declare_intrinsic("llvm.usub.sat", [a.type], words), [a, b])
+
+
 def noise(array: int, arrays: int) -> Any:
     """`noise(address, index, word)`: 20 random bits."""
 
@@ -151,7 +157,7 @@ def codes(signed: bool, array: int, scratch: int, arrays: int) -> tuple[Any, Any
                 return builder.bitcast(builder.add(shifted, base), _FLOAT)
             shifted = builder.and_(builder.shl(builder.sext(byte, _INT32), _INT32(_CODE)), _INT32(0x87F00000))
             is_number = builder.icmp_signed("!=", builder.and_(shifted, _INT32(0x07F00000)), _INT32(0))
-            return builder.bitcast(builder.select(is_number, builder.add(shifted, base), _INT32(0)), _FLOAT)
+            return builder.bitcast(builder.add(shifted, builder.select(is_number, base, _INT32(0))), _FLOAT)
 
         return types.float32(types.int64, types.int64, types.int64), emit
 
@@ -179,11 +185,12 @@ def codes(signed: bool, array: int, scratch: int, arrays: int) -> tuple[Any, Any
             address, index, at, i, exponent, rare = args
             rough = _load(builder, _INT16, at, i, scratch, arrays)
             base = builder.shl(builder.trunc(exponent, _INT16), _INT16(_MANTISSA))
-            code = builder.sub(builder.and_(rough, _INT16(0x7FF)), base)
+            size = builder.and_(rough, _INT16(0x7FF))
             if signed:  # a number below the least one becomes that, or 0, by chance
-                one = _smaller(builder, builder.add(code, builder.trunc(rare, _INT16)), _INT16(1))
-                code = _larger(builder, code, one)
-            code = _larger(builder, code, _INT16(0))  # and none is too large: the exponent is that of the largest
+                least = builder.add(base, _INT16(1))
+                chance = _smaller(builder, builder.add(size, builder.trunc(rare, _INT16)), least)
+                size = _larger(builder, size, chance)
+            code = _less(builder, size, base)  # and none is too large: the exponent is that of the largest
             if signed:
                 code = builder.or_(code, builder.and_(builder.lshr(rough, _INT16(4)), _INT16(128)))
             _store(builder, builder.trunc(code, _INT8), address, index, array, arrays)
