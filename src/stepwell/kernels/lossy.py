@@ -26,7 +26,7 @@ import numpy as np
 from numba import float32, float64, int16
 
 from stepwell.kernels.dither import NOISE, RARE, draw, place, word
-from stepwell.kernels.memory import accessors, prefetch
+from stepwell.kernels.memory import accessors, prefetching
 from stepwell.kernels.narrow import codes, dithered, exponent_of, halves, integers, noise, widest
 
 {accessors}

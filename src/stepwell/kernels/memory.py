@@ -79,8 +79,8 @@ def accessors(dtype: str, array: int, arrays: int) -> tuple[Any, Any]:
     return load, store
 
 
-def prefetch(size: int) -> Any:
-    """`prefetch(address)`: ask for so many bytes of memory from an address on, which need not be one of ours."""
+def prefetching(size: int) -> Any:
+    """`ask(address)`: ask for so many bytes of memory from an address on, which need not be one of ours."""
 
     @intrinsic
     def ask(typingctx, address):  # type: ignore[no-untyped-def]
@@ -96,6 +96,9 @@ def prefetch(size: int) -> Any:
         return types.void(types.int64), emit
 
     return ask
+
+
+prefetch = prefetching(CACHE_LINE)
 
 
 @intrinsic

@@ -16,7 +16,8 @@ def scaled(program: Program) -> Program:
     """
     elements = {*program.arrays, *(o.target for o in program.body)}
     uses = Counter(a for o in program.body for a in o.args) + Counter(program.outputs.values())
-    prologue, body, products = list(program.prologue), list[Operation](), dict[Name, tuple[Name, Name]]()
+    prologue, body = list(program.prologue), list[Operation]()
+    products: dict[Name, tuple[Name, Name]] = {}  # the element and the scalar of each
 
     def scalar(op: str, *args: Name) -> str:
         prologue.append(Operation(f"_q{len(prologue)}", op, args))

@@ -34,7 +34,7 @@ import math
 
 from numba import float32, float64
 
-from stepwell.kernels.memory import accessors, prefetch
+from stepwell.kernels.memory import accessors, prefetching
 
 {accessors}
 
@@ -111,7 +111,7 @@ def prefetches(sizes: Mapping[str, int]) -> list[str]:
 
 def prefetchers(sizes: Mapping[str, int]) -> list[str]:
     """What `prefetches` calls."""
-    return [f"prefetch_{size} = prefetch({CHUNK * size})" for size in sorted(set(sizes.values()))]
+    return [f"prefetch_{size} = prefetching({CHUNK * size})" for size in sorted(set(sizes.values()))]
 
 
 def accessors(pointers: Sequence[str], dtypes: Sequence[str]) -> list[str]:
