@@ -2,7 +2,7 @@
 # make test-gpu: the kernels for a GPU on the one that is here; everywhere else `make test` has them interpreted.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt
 SHARED := $(abspath $(wildcard ../shared/data))
 export STEPWELL_DATA ?= $(SHARED)
 

@@ -37,8 +37,9 @@ def install(session: nox.Session, pins: Path) -> None:
     wanted = hashlib.sha256(pins.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    session.install("torch", "-c", str(pins))  # alone: what depends on it then takes the build that is here
-    session.install("-r", str(pins), "-e", ".[lab,testing]")
+    lazily = "--no-compile"  # most modules are never imported, and compiling them all takes longer than their download
+    session.install(lazily, "torch", "-c", str(pins))  # alone: what depends on it then takes the build that is here
+    session.install(lazily, "-r", str(pins), "-e", ".[lab,testing]")
     stamp.write_text(wanted)
 
 
