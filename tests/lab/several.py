@@ -1,9 +1,11 @@
 """A sweep that several do together, and what must be the same whoever does it.
 
-python -m tests.lab.several LEASE ARGUMENTS    is `stepwell ARGUMENTS`, where who is silent for LEASE seconds is gone
+python -m tests.lab.several LEASE ARGUMENTS    is `stepwell ARGUMENTS`, where who is silent for LEASE seconds is gone,
+                                               and who is interrupted notices, also in the background of a shell
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -119,6 +121,7 @@ def until_there(url: str, count: int, running: "subprocess.Popen[str]", study: s
 if __name__ == "__main__":
     from stepwell.cli import app
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     os.environ["COLUMNS"] = "200"
     claims.LEASE = float(sys.argv[1])

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,16 @@ def workers() -> list[int]:
     return found
 
 
+def kill_those_at_work() -> list[int]:
+    """Kill the workers as soon as there are some."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := workers()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for pid in found:
+        os.kill(pid, signal.SIGKILL)
+    return found
+
+
 @pytest.mark.parametrize("way", [Way(False, 1, 2, 1, "one by one"), Way(True, 100, 2, 1, "stacked")])
 def test_workers_that_are_killed_change_nothing(started: None, way: Way) -> None:
     search = several.search(ray=LOCAL)
@@ -65,14 +77,13 @@ def test_workers_that_are_killed_change_nothing(started: None, way: Way) -> None
     store = Store.open(None, "sweep", search.settings())
     search.keep_in(store)
     runs: list[Run] = []
-    dead = 0
-    for run in search:
-        runs.append(run)
-        if len(runs) in ((1,) if way.stacked else (1, 7)):  # more often than a group may lose its worker is too often
-            for pid in workers():
-                os.kill(pid, signal.SIGKILL)
-                dead += 1
-    assert dead
+    with ThreadPoolExecutor() as beside:
+        kills = [beside.submit(kill_those_at_work)]
+        for run in search:
+            runs.append(run)
+            if len(runs) == 7 and not way.stacked:  # more often than a group may lose its worker is too often
+                kills.append(beside.submit(kill_those_at_work))
+    assert all(kill.result() for kill in kills)
     found = numbers(runs)
     same(found, one_process())
     assert numbers(store.runs()) == found
@@ -155,6 +166,7 @@ def test_the_command_starts_ray_and_says_nothing_of_it(tmp_path: Path) -> None:
 
 def test_ctrl_c_keeps_what_is_done_and_ends_ray(tmp_path: Path) -> None:
     arguments = command(tmp_path, "--workers", "1", "--ray", "--seeds", "40", "--rates", "3")
+    arguments[2:3] = ["tests.lab.several", str(several.LEASE)]  # which listens to it
     running = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     several.until_there(f"sqlite:///{tmp_path}/study.db", 1, running, "several")
     running.send_signal(signal.SIGINT)
