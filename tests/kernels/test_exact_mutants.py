@@ -47,7 +47,7 @@ WRONG: dict[str, tuple[str, str, str, Sparse]] = {
     "a centre is the last": ("advance", "centre - (moved - shift)", "node", SPREAD),
     "an irregular step is taken for a regular one": ("advance", f"entries[{FLAG}, k] = {IRREGULAR}", "pass", TURNING),
     "a frozen block knows of no irregular step": (
-        "advance", f"since[{FLAG}, : low // 8] = {IRREGULAR}", "pass", GROWING_LATER,
+        "advance", f"since[{FLAG}, block] = {IRREGULAR}", "pass", GROWING_LATER,
     ),
     "weights of two signs are one measure": ("advance", " and keep > 0.0", "", OPPOSITE),
     "an error that is not a number is none": ("advance", "if error <= ", "if not error > ", GROWING),

@@ -57,8 +57,6 @@ entries[{REACH}, count] = {OPEN}
 entries[{LEAST}, count] = math.inf
 for row in range({SCALES}, {SCALES} + {scales}):
     entries[row, count] = 1.0
-if not regular:
-    since[{FLAG}, : low // {BLOCK}] = {IRREGULAR}
 peak[0] = max(peak[0], abs({drift}))
 for k in range(low, count + 1):
     if not regular:
@@ -67,11 +65,15 @@ for k in range(low, count + 1):
     entries[{KEEP}, k] *= keep
 {scale_entries}
 for block in range(low // {BLOCK}):
+    if not regular:
+        since[{FLAG}, block] = {IRREGULAR}
     since[{KEEP}, block] *= keep
 {scale_blocks}
 while low + {BLOCK} <= count:
-    replayed = entries[{FLAG}, low : low + {BLOCK}] == {IRREGULAR}  # nothing of these entries is ever wanted
-    if not (replayed | (entries[{REACH}, low : low + {BLOCK}] < {OPEN})).all():
+    settled = True
+    for k in range(low, low + {BLOCK}):  # what is irregular is replayed: nothing of these entries is ever wanted
+        settled = settled and (entries[{FLAG}, k] == {IRREGULAR} or entries[{REACH}, k] < {OPEN})
+    if not settled:
         break
     since[{KEEP}, low // {BLOCK}] = 1.0
     since[{FLAG}, low // {BLOCK}] = {GOOD}
@@ -97,7 +99,8 @@ node = {spread} * {spread_scale}
 if not (weight >= 0.0 and 0.0 <= node < math.inf):
     entries[{FLAG}, k] = {IRREGULAR}
 elif weight == 0.0 and mass == 0.0:
-    entries[{CENTRES} : {SPREADS}, k] = node
+    for row in range({CENTRES}, {SPREADS}):
+        entries[row, k] = node
 elif weight > 0.0:
     entries[{LEAST}, k] = min(entries[{LEAST}, k], node)
     kept, share, shift, more = 1.0, 0.0, 0.0, weight
