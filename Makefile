@@ -8,7 +8,7 @@ export STEPWELL_DATA ?= $(SHARED)
 
 DOORS := $(notdir $(basename $(wildcard constraints/*.txt)))
 
-.PHONY: demo book test test-gpu test-doors test-cluster lint types readme docs bench bench-doors check clean
+.PHONY: demo book test test-gpu test-doors test-cluster environments lint types readme docs bench bench-doors check clean
 
 demo: .venv/lab
 	$(BIN)/stepwell sweep digits
@@ -29,6 +29,10 @@ test-doors: .venv/dev
 # the lab on Ray and on a PostgreSQL of its own, in an environment of its own
 test-cluster: .venv/dev
 	$(BIN)/nox -s cluster
+
+# the environments of test-doors, filled before they are needed
+environments: .venv/dev
+	$(BIN)/nox --install-only
 
 test-gpu: .venv/dev
 	STEPWELL_TEST_GPU=1 $(BIN)/python -m pytest -q tests/kernels/gpu tests/torch/gpu

@@ -155,6 +155,13 @@ def test_the_decay_that_matters_is_the_one_of_a_state_that_moves() -> None:
     assert found == expected
 
 
+def test_processes_make_the_same_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = list(site._rule_pages(["lion"], linked=True))
+    monkeypatch.setattr(site, "MANY", 1)
+    assert list(site._rule_pages(["lion"], linked=True)) == alone
+    assert alone[0][0] == "lion"
+
+
 def test_a_rule_that_never_settles_has_no_picture_of_it() -> None:
     assert portrait.stability(named["lion"]) == (None, portrait.NEVER)
 

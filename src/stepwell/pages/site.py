@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -20,6 +20,7 @@ from stepwell import book
 from stepwell import latex as letters
 from stepwell.book import errata, frameworks
 from stepwell.book.section import Page, Section, Table
+from stepwell.kernels import pool
 from stepwell.lab.names import unknown
 from stepwell.pages import index, portrait, rulebook
 from stepwell.pages.style import FORMATS, rendered
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 Files = dict[str, str | bytes]
 SECTIONS, RULES = "STEPWELL_SITE_SECTIONS", "STEPWELL_SITE_RULES"
+MANY = 20  # pages, which take longer than processes to begin
 log = logging.getLogger("mkdocs.stepwell")
 
 
@@ -71,9 +73,9 @@ def pages() -> Files:
         found |= section_page(*results[-1])
     found["book/index.md"] = contents(results)
     rules = chosen(RULES, named)
-    for rule in rules.values():
-        log.info("a rule: %s", rule.name)
-        found |= rule_page(rule, linked=errata.section.name in sections)
+    for name, files in _rule_pages(list(rules), linked=errata.section.name in sections):
+        log.info("a rule: %s", name)
+        found |= files
     found["rules/index.md"] = overview(rules.values())
     found["rules/frameworks.md"] = differences()
     return found
@@ -124,6 +126,22 @@ def rule_page(rule: Rule, linked: bool = True) -> Files:
         *_errata(rule, linked),
     ]
     return {f"rules/{rule.name}.md": _join(parts)} | _pictures(f"rules/{rule.name}", figures)
+
+
+def _rule_pages(names: Sequence[str], linked: bool) -> Iterator[tuple[str, Files]]:
+    """The pages of rules; where they are many, by as many processes as there are processors."""
+    if len(names) < MANY:
+        for name in names:
+            yield name, _rule_page(name, linked)
+        return
+    from loky import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(pool.cores()) as processes:
+        yield from zip(names, processes.map(_rule_page, names, [linked] * len(names)), strict=True)
+
+
+def _rule_page(name: str, linked: bool) -> Files:
+    return rule_page(named[name], linked)
 
 
 def overview(rules: Iterable[Rule]) -> str:
