@@ -5,6 +5,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check --no-compile -c constraints.txt
 SHARED := $(abspath $(wildcard ../shared/data))
 export STEPWELL_DATA ?= $(SHARED)
+# a module is compiled when it is first imported, and for all processes after that
+unexport PYTHONDONTWRITEBYTECODE
 
 DOORS := $(notdir $(basename $(wildcard constraints/*.txt)))
 

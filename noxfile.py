@@ -23,11 +23,13 @@ ENVIRONMENTS = os.environ.get("NOX_ENVDIR", ".nox")
 nox.options.envdir = ENVIRONMENTS
 nox.options.reuse_venv = "yes"
 nox.options.default_venv_backend = "venv"
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or modules that were not compiled when installed are at each import
 
 ROOT = Path(__file__).parent
 PYTEST = ("pytest", "-q", "-n", "auto")
 DOORS = {path.stem: path for path in sorted((ROOT / "constraints").glob("*.txt"))}
 INTEGRATIONS = {path.stem: path for path in sorted((ROOT / "constraints" / "integrations").glob("*.txt"))}
+JAX = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0"}
 BACKENDS = {"keras": [{"KERAS_BACKEND": name} for name in ("tensorflow", "jax", "torch")]}  # else one run, as it comes
 
 
@@ -49,6 +51,7 @@ def tests(name: str, pins: Path, *places: str, door: bool) -> None:
     @nox.session(name=name)
     def run(session: nox.Session) -> None:
         install(session, pins)
+        session.env.update(JAX, JAX_COMPILATION_CACHE_DIR=f"{session.virtualenv.location}/jax")  # many steps are alike
         for env in BACKENDS.get(name, [{}]):
             session.log(f"{name} {' '.join(env.values())}")
             session.run(*PYTEST, *places, *session.posargs, env=env)

@@ -1,5 +1,6 @@
 """Settings of all tests."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,8 @@ from hypothesis import settings
 
 settings.register_profile("stepwell", deadline=None, derandomize=True)  # shared machines are slow at times
 settings.load_profile("stepwell")
+
+gc.set_threshold(50_000, 20, 50)  # frameworks leave a million objects that stay, and looking through them takes a tenth
 
 
 @pytest.fixture

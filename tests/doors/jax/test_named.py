@@ -19,6 +19,7 @@ from tests.doors.jax.harness import distance, gradients, parameters, train
 NAMES = [name for name in door.__all__ if hasattr(optax, name) and name != "snapshot"]
 PRECISION = {"float32": 4e-6, "float64": 1e-12}
 HALF = 2e-2  # what bfloat16 leaves of a mean
+given_in = functools.cache(gradients)  # they never change, and take as long to make as an optimizer to train
 
 
 def only_matrices(tree: Any) -> Any:
@@ -66,13 +67,13 @@ def cases() -> list[Any]:
 def theirs(name: str, chosen: tuple[tuple[str, Any], ...]) -> list[Any]:
     """optax in double precision, since in single precision its 1 - β^t is off by 1e-4: see docs/doors/jax.md."""
     with jax.enable_x64(True):
-        return train(getattr(optax, name)(**dict(chosen)), parameters("float64"), gradients("float64"))
+        return train(getattr(optax, name)(**dict(chosen)), parameters("float64"), given_in("float64"))
 
 
 def difference(name: str, chosen: dict[str, Any], dtype: str, wrong: dict[str, Any] | None = None) -> float:
     with jax.enable_x64(dtype == "float64"):
         optimizer = getattr(door, name)(**(chosen if wrong is None else wrong))
-        mine = train(optimizer, parameters(dtype), gradients(dtype))
+        mine = train(optimizer, parameters(dtype), given_in(dtype))
     assert {x.dtype.name for x in jax.tree.leaves(mine)} == {dtype}
     return distance(mine, theirs(name, tuple(chosen.items())))
 
@@ -87,7 +88,7 @@ def test_numbers_are_those_of_optax(name, chosen, dtype):
 def test_a_mean_may_be_kept_in_another_type(name):
     key = next(key for key in options(name) if key.endswith("_dtype"))
     chosen = base(name) | {key: "bfloat16"} | ({"momentum": 0.9} if name == "sgd" else {})
-    params, (g, *_) = parameters("float32"), gradients("float32")
+    params, (g, *_) = parameters("float32"), given_in("float32")
     ours, peers = (getattr(module, name)(**chosen) for module in (door, optax))
     updates, state = ours.update(g, ours.init(params), params)
     expected, peer = peers.update(g, peers.init(params), params)
@@ -129,7 +130,7 @@ def test_signatures_are_those_of_optax(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_state_has_optax_s_names(name):
     """`optax.tree.get(state, "mu")` finds the same array."""
-    params, (g, *_) = parameters("float32"), gradients("float32")
+    params, (g, *_) = parameters("float32"), given_in("float32")
     states = [
         make.update(g, make.init(params), params)[1] for make in (getattr(m, name)(**base(name)) for m in (optax, door))
     ]
