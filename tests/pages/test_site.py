@@ -1,5 +1,6 @@
 """The documentation's generated pages: true to the rules, and built by MkDocs without a warning or a network."""
 
+import contextlib
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
+from mkdocs.exceptions import Abort
 
+from stepwell import book
 from stepwell.pages import portrait, site
 from stepwell.rule import Decay, Rate, rule
 from stepwell.rules import algorithms, named
@@ -97,10 +100,26 @@ def test_the_contents_have_the_verdicts() -> None:
     assert '(two.md) — <span class="verdict bad">1 number agrees, 1 disagrees</span>' in page
 
 
+@pytest.mark.parametrize("right", [True, False])
+def test_a_number_that_does_not_hold_fails_a_strict_build(
+    right: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
+    monkeypatch.setattr(book, "named", {"made": made("made", right)[0]})
+    monkeypatch.setenv(site.RULES, "momentum")
+    site.pages.cache_clear()
+    try:
+        with contextlib.nullcontext() if right else pytest.raises(Abort, match="1 warning"):
+            build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
+    finally:
+        site.pages.cache_clear()
+    assert ("made: first: one third <b>: got 0.333, expected 0.334" in caplog.text) is not right
+
+
 def test_the_navigation_leads_to_every_rule_in_its_family(monkeypatch: pytest.MonkeyPatch) -> None:
-    home, book, rules = site.nav()
+    home, sections, rules = site.nav()
     assert home == {"Home": "index.md"}
-    assert book["Book"][0] == "book/index.md"
+    assert sections["Book"][0] == "book/index.md"
     families = [family for family in rules["Rules"] if isinstance(family, dict) and "In the frameworks" not in family]
     listed = [name for family in families for (members,) in [family.values()] for member in members for name in member]
     assert sorted(listed) == sorted(named)
