@@ -89,8 +89,8 @@ def _warn(section: Section, written: Sequence[Page]) -> None:
     for page in written:
         for line in page.lines:
             if line.holds is False:
-                said = ": ".join(filter(None, (section.name, page.name, line.what)))
-                log.warning("%s: got %s, expected %s", said, line.got, line.expected or "it to hold")
+                place, wanted = f"{section.name}: {page.name}: {line.what}", line.expected or "it to hold"
+                log.warning("%s: got %s, expected %s", place, line.got, wanted)
 
 
 def section_page(section: Section, written: Sequence[Page]) -> Files:
